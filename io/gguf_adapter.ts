@@ -24,7 +24,7 @@ import type { JsonObject, StoredTensor, WritableTensor } from "../formats/tensor
 import { lora, type LoraOptions } from "../methods/low_rank/lora.ts";
 import { type LoraForm, loraForm, type LoraLayer } from "../methods/low_rank/lora_form.ts";
 import type { Limit } from "../methods/low_rank/to_lora.ts";
-import { matrixPlaces } from "./peft/layout.ts";
+import { matrixPlaces } from "../methods/peft/places.ts";
 import { refuseGradients } from "./partial_params.ts";
 import { loadTensor } from "./stored_values.ts";
 

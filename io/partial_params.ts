@@ -1,6 +1,14 @@
 /** Adapters whose parameters are gradients: they lack frozen parameters, and nothing may be derived from them. */
-import { type Adapter, areGradients, FROZEN, leaves, type Model, scope, type Tree } from "../core/mod.ts";
-import { componentMethods } from "../core/combinators/component_methods.ts";
+import {
+  type Adapter,
+  areGradients,
+  componentMethods,
+  FROZEN,
+  leaves,
+  type Model,
+  scope,
+  type Tree,
+} from "../core/mod.ts";
 
 /** @throws {RangeError} when the parameters are gradients, from which `form` would be computed as if they were parameters. */
 export function refuseGradients({ method, params }: Adapter, form: string): void {
@@ -51,13 +59,9 @@ function missingFrozen({ method, params }: Adapter, model: Model): readonly stri
   } catch {
     return []; // what is wrong has its own message
   }
-  // Fixed weights come from a folder, so that `init` makes none.
-  const fixed = componentMethods(method, params).flatMap(({ method, options, prefix }) =>
-    method === "fixedWeights"
-      ? (options["parameters"] as readonly string[]).map((path) =>
-        `${prefix === "" ? "" : `${prefix}.`}${FROZEN}.${path}`
-      )
-      : []
+  // What comes from a folder alone `init` does not make.
+  const brought = componentMethods(method, params).flatMap(({ of, options, prefix }) =>
+    (of.definition?.brought?.(options) ?? []).map((path) => `${prefix === "" ? "" : `${prefix}.`}${path}`)
   );
-  return [...fixed, ...all].filter((path) => path.split(".").includes(FROZEN) && !held.has(path));
+  return [...brought, ...all].filter((path) => path.split(".").includes(FROZEN) && !held.has(path));
 }

@@ -8,7 +8,7 @@ import { saveAdaptersFolder } from "./adapterhub/save.ts";
 import { saveGgufAdapter } from "./gguf_adapter.ts";
 import { saveGraftAdapter } from "./graft_adapter.ts";
 import { knownMethods, type OwnMethod } from "./records/known_methods.ts";
-import { modulePaths } from "./peft/layout.ts";
+import { modulePaths } from "../methods/peft/modules.ts";
 import { checkFrozen, refuseGradients } from "./partial_params.ts";
 import { savePeftFolder } from "./peft/save.ts";
 

@@ -18,6 +18,7 @@ export * from "./low_rank/uni_lora_peft.ts";
 export * from "./low_rank/vb_lora_peft.ts";
 export * from "./low_rank/vera_peft.ts";
 export * from "./peft/codec.ts";
+export type { HeldAdapters, HeldFolders, PeftForm } from "./peft/form.ts";
 export * from "./rescaling/ia3_peft.ts";
 export * from "./selective/beft_peft.ts";
 export * from "./selective/layer_norm_tune_peft.ts";

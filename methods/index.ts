@@ -1,6 +1,7 @@
 /** Every method, gate and codec. Written by `deno task index`; not to be changed by hand. */
 import type { GateDefinition, MethodDefinition } from "../core/mod.ts";
 import type { AnyPeftCodec } from "./peft/codec.ts";
+import type { PeftForm } from "./peft/form.ts";
 import { codecOf, hasMapping } from "./peft/mapping.ts";
 import { adamix } from "./adapters/adamix.ts";
 import { adapterFusionDefinition } from "./adapters/adapter_fusion.ts";
@@ -71,6 +72,7 @@ import { fishMaskDefinition } from "./selective/fish_mask.ts";
 import { fixedWeightsDefinition } from "./selective/fixed_weights.ts";
 import { fullFineTune, only } from "./selective/full_fine_tune.ts";
 import { layerNormTune } from "./selective/layer_norm_tune.ts";
+import { layerNormPeft } from "./selective/layer_norm_tune_peft.ts";
 import { ltSftDefinition } from "./selective/lt_sft.ts";
 import { modulesToSave } from "./selective/modules_to_save.ts";
 import { diffPruningFixedDefinition } from "./selective/pruned_diff.ts";
@@ -80,15 +82,21 @@ import { attentionFusion } from "./side_networks/attention_fusion.ts";
 import { ladderSideTuning } from "./side_networks/ladder_side_tuning.ts";
 import { lets } from "./side_networks/lets.ts";
 import { xloraDefinition } from "./side_networks/xlora.ts";
+import { xloraPeft } from "./side_networks/xlora_peft.ts";
 import { cartridge } from "./soft_prompts/cartridge.ts";
+import { contextPromptPeft } from "./soft_prompts/context_prompt_peft.ts";
 import { contextPromptTuning } from "./soft_prompts/context_prompt_tuning.ts";
 import { iptDefinition } from "./soft_prompts/ipt.ts";
 import { iptAutoencoderDefinition } from "./soft_prompts/ipt_autoencoder.ts";
 import { llamaAdapter } from "./soft_prompts/llama_adapter.ts";
+import { llamaAdapterPeft } from "./soft_prompts/llama_adapter_peft.ts";
+import { multitaskPromptPeft } from "./soft_prompts/multitask_prompt_peft.ts";
 import { multitaskPromptTuning } from "./soft_prompts/multitask_prompt_tuning.ts";
 import { pTuning } from "./soft_prompts/p_tuning.ts";
 import { classifierDefinition, pTuningV2 } from "./soft_prompts/p_tuning_v2.ts";
+import { prefixPeft } from "./soft_prompts/prefix_peft.ts";
 import { prefixTuning } from "./soft_prompts/prefix_tuning.ts";
+import { promptPeft } from "./soft_prompts/prompt_peft.ts";
 import { promptTuning } from "./soft_prompts/prompt_tuning.ts";
 import { spotDefinition } from "./soft_prompts/spot.ts";
 import { boft } from "./structured/boft.ts";
@@ -119,6 +127,7 @@ import { osfPeft } from "./structured/osf_peft.ts";
 import { peanut } from "./structured/peanut.ts";
 import { peanutPeft } from "./structured/peanut_peft.ts";
 import { psoftDefinition } from "./structured/psoft.ts";
+import { psoftPeft } from "./structured/psoft_peft.ts";
 import { road } from "./structured/road.ts";
 import { roadPeft } from "./structured/road_peft.ts";
 import { shira } from "./structured/shira.ts";
@@ -294,4 +303,16 @@ export const CODECS: readonly AnyPeftCodec[] = [
   roadPeft,
   shiraPeft,
   waveftPeft,
+];
+
+/** Every form of PEFT folders whose methods stand elsewhere than at layers with matrices. */
+export const FORMS: readonly PeftForm[] = [
+  layerNormPeft,
+  xloraPeft,
+  contextPromptPeft,
+  llamaAdapterPeft,
+  multitaskPromptPeft,
+  prefixPeft,
+  promptPeft,
+  psoftPeft,
 ];

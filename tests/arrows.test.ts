@@ -4,7 +4,14 @@ import assert from "node:assert/strict";
 /** What methods compute with. */
 const MATHEMATICS = ["tensor", "ops", "numerics"] as const;
 /** What every family of methods may import. */
-const METHODS = [...MATHEMATICS, "core", "core/options", "methods/shared", "methods/peft"] as const;
+const METHODS = [
+  ...MATHEMATICS,
+  "core",
+  "core/options",
+  "formats",
+  "methods/shared",
+  "methods/peft",
+] as const;
 
 /**
  * What each room may import besides itself and npm packages; "core/*" is core with all rooms in it. Rooms not named may import
@@ -65,7 +72,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     "core/running",
   ],
   "methods/shared": [...MATHEMATICS, "core", "core/options"],
-  "methods/peft": ["core", "core/options"],
+  "methods/peft": ["core", "core/options", "formats"],
   "methods/rescaling": METHODS,
   "methods/selective": METHODS,
   "methods/structured": [...METHODS, "methods/selective"],
@@ -84,6 +91,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     "core",
     "core/combinators",
     "numerics",
+    "formats",
     "methods/shared",
     "methods/peft",
     "methods/rescaling",
@@ -239,4 +247,15 @@ Deno.test("no files import each other in a circle, by value or by type", async (
   assert.deepEqual(circlesOf(new Map([["a", ["b"]], ["b", ["c"]], ["c", ["b"]]])), ["b -> c -> b"]);
   assert.deepEqual(circlesOf(new Map([["a", ["b", "c"]], ["b", ["c"]]])), []);
   assert.deepEqual(circlesOf(await importsOfAll()), []);
+});
+
+Deno.test("of methods only their forms in folders know formats", async () => {
+  const wrong = [...await importsOfAll()].flatMap(([file, imports]) =>
+    file.startsWith("methods/") && !/_(peft|adapterhub)\.ts$/.test(file) &&
+      !/^methods\/(peft|adapterhub)/.test(file) &&
+      imports.some((to) => to.startsWith("formats/"))
+      ? [file]
+      : []
+  );
+  assert.deepEqual(wrong, []);
 });

@@ -9,6 +9,7 @@ const REASONS: Readonly<Record<string, string>> = {
   "core/adapters/method.ts":
     "the contract of a method and of its definition, which name each other; two thirds of it documentation",
   "core/edits/edit.ts": "the closed union of edits, two thirds of it documentation",
+  "methods/index.ts": "the list of every method, written by `deno task index`",
   "tensor/backend.ts": "the one interface that every backend implements",
   "ops/gpu/moves.ts": "the host side of one family of kernels, which share their arguments",
 };

@@ -68,6 +68,7 @@ const WITHOUT_A_SOURCE: Readonly<Record<string, string>> = {
   "io/adapterhub/merged": "merging every such folder",
   "io/adapterhub/refused": "folders that do not fit",
   "io/peft/folders": "every folder that PEFT wrote",
+  "io/peft/prompts": "folders of soft prompts that PEFT wrote",
   "io/bitsandbytes_gpt2": "a GPT-2 that transformers quantized",
   "io/bitsandbytes_halves": "16-bit checkpoints under rarely set options",
   "io/convert_round": "every PEFT folder to our own form and back",

@@ -20,8 +20,8 @@ export interface Documented {
   readonly definition: MethodDefinition;
   /** The text of its file. */
   readonly text: string;
-  /** `peft_type` of its folders. */
-  readonly peft?: string;
+  /** `peft_type`s of its folders. */
+  readonly peft?: readonly string[];
 }
 
 /** Options that every method of layers has, described once. */
@@ -67,7 +67,7 @@ function entry({ found, definition, text, peft }: Documented): string {
         cli.flags.length === 0 ? "" : `; ${cli.flags.map((flag) => code(`--${flag}`)).join(", ")}`
       }.`,
     ],
-    ...peft === undefined ? [] : [`In PEFT folders: \`${peft}\`.`],
+    ...peft === undefined ? [] : [`In PEFT folders: ${peft.map(code).join(" or ")}.`],
     `Source: [${found.path}](../../${found.path}).`,
   ];
   const own = Object.entries({ ...options, ...cli?.also }).filter(([option]) => !COMMON.includes(option));

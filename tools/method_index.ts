@@ -11,13 +11,17 @@ import { type Documented, type Found, referencePage } from "./method_docs.ts";
 const ROOT = new URL("../", import.meta.url);
 const FILE = "methods/index.ts";
 
-/** What an export is: a factory with a definition, a definition alone, a gate, a codec of PEFT folders. */
+/** What an export is: a factory with a definition, a definition alone, a gate, a codec or a form of PEFT folders. */
 const KINDS: Readonly<Record<string, string>> = {
   DefinedMethod: "factory",
   MethodDefinition: "definition",
   GateDefinition: "gate",
   PeftCodec: "codec",
+  PeftForm: "form",
 };
+
+/** Kinds that are about folders: their files export no methods. */
+const FORMS: readonly string[] = ["codec", "form"];
 
 /** The definitions that a file exports, by the declared types of its constants. */
 function definitionsIn(family: string, path: string): readonly Found[] {
@@ -65,6 +69,7 @@ function indexOf(all: readonly Found[]): string {
   return `/** Every method, gate and codec. Written by \`deno task index\`; not to be changed by hand. */
 import type { GateDefinition, MethodDefinition } from "../core/mod.ts";
 import type { AnyPeftCodec } from "./peft/codec.ts";
+import type { PeftForm } from "./peft/form.ts";
 import { codecOf, hasMapping } from "./peft/mapping.ts";
 ${imports.join("\n")}
 
@@ -83,6 +88,9 @@ export const CODECS: readonly AnyPeftCodec[] = [
   ...DEFINITIONS.filter(hasMapping).map(codecOf),
   ${list("codec")},
 ];
+
+/** Every form of PEFT folders whose methods stand elsewhere than at layers with matrices. */
+export const FORMS: readonly PeftForm[] = [${list("form")}];
 `;
 }
 
@@ -102,7 +110,7 @@ function publicNames(path: string): readonly string[] {
 
 /** The text of the public exports of files with definitions. */
 function exportsOf(all: readonly Found[]): string {
-  const paths = [...new Set(all.filter(({ kind }) => kind !== "codec").map(({ path }) => path))]
+  const paths = [...new Set(all.filter(({ kind }) => !FORMS.includes(kind)).map(({ path }) => path))]
     .filter((path) => path.startsWith("methods/"));
   const lines = paths.flatMap((path) => {
     const names = publicNames(path);
@@ -131,7 +139,7 @@ async function formatted(text: string): Promise<string> {
 
 /** The reference page of the definitions as they are now. */
 async function reference(all: readonly Found[]): Promise<string> {
-  const { CODECS } = await import("../methods/index.ts");
+  const { CODECS, FORMS } = await import("../methods/index.ts");
   const modules = new Map<string, Readonly<Record<string, unknown>>>();
   for (const { path } of all) modules.set(path, await import(new URL(path, ROOT).href));
   const documented = all.filter(({ kind }) => kind === "factory" || kind === "definition").map(
@@ -141,11 +149,13 @@ async function reference(all: readonly Found[]): Promise<string> {
       };
       const definition = found.kind === "factory" ? value.definition : value;
       const codec = CODECS.find(({ method }) => method.definition === definition);
+      const form = FORMS.find(({ methods, refused }) => !refused && methods.includes(definition));
+      const types = codec === undefined ? form?.types : [codec.type];
       return {
         found,
         definition,
         text: Deno.readTextFileSync(new URL(found.path, ROOT)),
-        ...codec && { peft: codec.type },
+        ...types && { peft: types },
       };
     },
   );

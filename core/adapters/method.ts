@@ -124,6 +124,10 @@ export interface MethodDefinition {
   shapes?(place: MatrixPlace, options: Readonly<Record<string, unknown>>): Readonly<Record<string, Shape>>;
   /** The change of the base that a saved adapter is on, made again when it is loaded; the caller owns its tensors. */
   base?(model: Model, options: Readonly<Record<string, unknown>>): Promise<Adapter>;
+  /** Leaves that come from a folder alone: `init` makes none of them. */
+  readonly brought?: (options: Readonly<Record<string, unknown>>) => readonly string[];
+  /** Whether its parameters are weights of the model under their own paths, which folders of other libraries hold as whole modules. */
+  readonly wholeModules?: true;
   /** Leaves in folders of former versions that the method no longer has. */
   readonly former?: (path: string, spec: Spec) => boolean;
   /** What the command line offers; a method without it is for programs. */
@@ -308,4 +312,18 @@ export interface PeftMapping {
   readonly others?: Readonly<Record<string, Json>>;
   /** Of these, those that must keep their default, with what they would mean. */
   readonly refused?: Readonly<Record<string, string>>;
+}
+
+/**
+ * Whether an adapter of the method is right on a changed base alone, or one of its parts is.
+ *
+ * @example
+ * ```ts
+ * import { compose, lora, needsChangedBase } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * assert.equal(needsChangedBase(compose({ low: lora() })), false);
+ * ```
+ */
+export function needsChangedBase({ definition, parts = {} }: Method): boolean {
+  return definition?.planBase !== undefined || Object.values(parts).some(needsChangedBase);
 }

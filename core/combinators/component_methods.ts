@@ -8,7 +8,7 @@ import { atDefinition, composeDefinition } from "./compose.ts";
 export interface ComponentMethod {
   /** The method itself. */
   readonly of: Method;
-  /** The name of its factory. */
+  /** Its name: that of its definition. */
   readonly method: string;
   /** Its options, defaults included. */
   readonly options: MethodConfig;
@@ -18,21 +18,28 @@ export interface ComponentMethod {
   readonly prefix: string;
 }
 
-/** The methods of a composition, however deep; `params` are at `prefix` in the adapter's. */
+/**
+ * The methods of a composition, however deep; `params` are at `prefix` in the adapter's.
+ *
+ * @example
+ * ```ts
+ * import { at, componentMethods, compose, ia3, layers, lora } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const both = compose({ low: at(layers(0), lora({ rank: 4 })), scales: ia3() });
+ * const found = componentMethods(both, { low: {}, scales: {} });
+ * assert.deepEqual(found.map(({ method, prefix }) => [method, prefix]), [["lora", "low"], ["ia3", "scales"]]);
+ * assert.equal(found[0]!.options["scaling"], "standard");
+ * ```
+ */
 export function componentMethods(method: Method, params: Tree, prefix = ""): readonly ComponentMethod[] {
   // Where a method has parameters says which places it is limited to.
   if (method.definition === atDefinition) return componentMethods(method.parts!["of"]!, params, prefix);
   if (method.definition !== composeDefinition) {
     const { definition, config } = method;
     const options = definition === undefined ? config : filled(config, definition.options) as MethodConfig;
-    return [{ of: method, method: factoryName(method), options, params, prefix }];
+    return [{ of: method, method: definition?.name ?? method.name, options, params, prefix }];
   }
   return Object.entries(method.parts ?? {}).flatMap(([part, inner]) =>
     componentMethods(inner, (params[part] ?? {}) as Tree, prefix === "" ? part : `${prefix}.${part}`)
   );
-}
-
-/** The name of a method's factory: `prefixTuning` of "prefix-tuning". */
-export function factoryName({ definition, name }: Pick<Method, "definition" | "name">): string {
-  return (definition?.name ?? name).replaceAll(/-(\w)/g, (_, letter: string) => letter.toUpperCase());
 }

@@ -5,3 +5,4 @@ export * from "./compose.ts";
 export * from "./scaled.ts";
 export * from "./gated.ts";
 export { perRow, perRowDefinition } from "./per_row.ts";
+export * from "./component_methods.ts";

@@ -25,7 +25,7 @@ export function generalForm(component: Component, model: Model): BottleneckAdapt
         activation: activation!,
         reads: component.options["reads"] as "normed" | "output",
       };
-    case "parallelAdapter":
+    case "parallel-adapter":
       if (component.options["reads"] === "input" && !isPostNorm(model)) {
         refuse(
           component,
@@ -37,15 +37,15 @@ export function generalForm(component: Component, model: Model): BottleneckAdapt
       }
       return { reduction: reduction!, activation: activation!, reads: "residual", scale: options.scale! };
     case "compacter":
-    case "compacterPlusPlus":
-    case "phmAdapter": {
+    case "compacter-plus-plus":
+    case "phm-adapter": {
       const { dimension, rank } = options;
       return {
         after: after!,
         reduction: reduction!,
         activation: activation!,
         reads: (options.reads ?? "output") as "normed" | "output",
-        phm: component.method === "phmAdapter"
+        phm: component.method === "phm-adapter"
           ? { dimension: dimension!, rank: "full", rule: "own" }
           : { dimension: dimension!, rank: rank!, rule: "shared" },
       };

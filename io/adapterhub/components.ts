@@ -1,5 +1,7 @@
 /** The methods of an adapter to be saved for AdapterHub, and the paths of their parameters. */
 import {
+  type ComponentMethod,
+  componentMethods,
   gatedDefinition,
   type Json,
   lookup,
@@ -9,7 +11,6 @@ import {
   type Tree,
 } from "../../core/mod.ts";
 import { blockNumber } from "./layout.ts";
-import { type ComponentMethod, componentMethods } from "../../core/combinators/component_methods.ts";
 
 /** One method of an adapter; with a gate, its parameters are those inside it. */
 export interface Component extends ComponentMethod {

@@ -45,33 +45,33 @@ export function describe(component: Component, model: Model): Described {
   switch (component.method) {
     case "houlsby":
     case "pfeiffer":
-    case "parallelAdapter":
+    case "parallel-adapter":
     case "compacter":
-    case "compacterPlusPlus":
-    case "phmAdapter":
-    case "bottleneckAdapter":
+    case "compacter-plus-plus":
+    case "phm-adapter":
+    case "bottleneck-adapter":
       return fields(
         "bottleneck",
         "bottleneck",
         bottleneckFields(component, generalForm(component, model), model),
       );
-    case "invertibleAdapter":
+    case "invertible-adapter":
       return fields("invertible", "bottleneck", invertibleFields(component, options, model));
-    case "prefixTuning":
+    case "prefix-tuning":
       return fields("prefix", "prefix_tuning", prefixFields(component, options, model));
-    case "promptTuning":
+    case "prompt-tuning":
     case "spot":
       return fields("prompt", "prompt_tuning", promptFields(component, options, model));
     case "lora":
-    case "loraPlus":
+    case "lora-plus":
     case "dora":
       return fields("lora", "lora", loraFields(component, options, model));
     case "vera":
       return fields("lora", "lora", veraFields(component, options, model));
     case "ia3":
       return fields("lora", "lora", ia3Fields(component, model));
-    case "fusedLora":
-    case "fusedIa3":
+    case "fused-lora":
+    case "fused-ia3":
       return fields("fused", "lora", fusedFields(component, options, model));
     case "loreft":
       return fields("reft", "reft", reftFields(component, options, model));

@@ -113,7 +113,7 @@ export function adapterFiles(
 
 /** The model's class in transformers, or the library's where heads undo an invertible adapter. */
 function classFor(components: readonly Component[], model: Model): string {
-  const inverse = components.find(({ method }) => method === "invertibleAdapter");
+  const inverse = components.find(({ method }) => method === "invertible-adapter");
   const rows = model.spec.embeddings.find(({ role }) => role === "token")?.rows;
   const undone = inverse !== undefined && (inverse.options["undone"] ?? "heads") === "heads" &&
     model.spec.heads.some(({ outFeatures }) => outFeatures === rows);

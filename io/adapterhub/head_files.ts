@@ -4,6 +4,7 @@ import {
   areGradients,
   byteLength,
   bytesOf,
+  componentMethods,
   isQuantized,
   type Json,
   leaves,
@@ -23,9 +24,8 @@ import type { WritableTensor } from "../../formats/tensor_file.ts";
 import type { ModulesToSaveOptions } from "../../methods/mod.ts";
 import { architectureOf } from "../../models/mod.ts";
 import { add } from "../../ops/mod.ts";
-import { componentMethods } from "../../core/combinators/component_methods.ts";
 import type { Component } from "./components.ts";
-import { HEADS, type Node } from "./setup_files.ts";
+import { isOneHead, type Node } from "./setup_files.ts";
 import { type HubFile, keyPrefix, libraryClass } from "./files.ts";
 import { classOf, layersOfHead, leavesOfLayer } from "./head.ts";
 
@@ -66,7 +66,7 @@ export function rowHeads(
       Object.entries(of.parts ?? {}).flatMap(([row, part]) => {
         const at = prefix === "" ? row : `${prefix}.${row}`;
         return componentMethods(part, (params[row] ?? {}) as Tree, at)
-          .filter(({ method }) => HEADS.includes(method)).map((component) => ({ row, component }));
+          .filter(({ of }) => isOneHead(of)).map((component) => ({ row, component }));
       })
     );
 }

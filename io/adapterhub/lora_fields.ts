@@ -108,7 +108,7 @@ const SCALE = { r: 1, alpha: 1, composition_mode: "scale", init_weights: "ia3" }
 
 /** The fields of LoRA and (IA)³ on parts of a fused projection. */
 export function fusedFields(component: Component, options: FusedLoraOptions, model: Model): AdaptersFields {
-  const isLora = component.method === "fusedLora";
+  const isLora = component.method === "fused-lora";
   const { rank = 8, alpha = rank, dropout = 0, parts = isLora ? ["query", "value"] : ["key", "value"] } =
     options;
   if (component.gate !== undefined && alpha !== rank) {

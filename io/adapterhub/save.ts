@@ -9,7 +9,7 @@ import { writeSafetensors } from "../../formats/safetensors_write.ts";
 import { componentsOf } from "./components.ts";
 import { adapterFiles, checkedName, type HubFile, libraryClass } from "./files.ts";
 import { headFiles, ownHead, rowHeadFiles, rowHeads } from "./head_files.ts";
-import { HEADS, nodeOf, setupFiles } from "./setup_files.ts";
+import { isOneHead, nodeOf, setupFiles } from "./setup_files.ts";
 
 /**
  * Saves an adapter as AdapterHub's library does, as safetensors, in the folder itself: the adapter's name is
@@ -40,7 +40,7 @@ function hubFiles(adapter: Adapter, model: Model): readonly HubFile[] {
   if (node === undefined) {
     throw new TypeError("Cannot save a head alone as an AdapterHub folder: merge it and save the model");
   }
-  const heads = componentsOf(method, params, "").filter(({ method }) => HEADS.includes(method));
+  const heads = componentsOf(method, params, "").filter(({ of }) => isOneHead(of));
   const byRows = rowHeads(method, params, "");
   const isOwn = [...heads, ...byRows.map(({ component }) => component)].some((component) =>
     ownHead(component) !== undefined

@@ -11,7 +11,6 @@ import {
 import { adapterFusionDefinition } from "../../methods/adapters/adapter_fusion.ts";
 import { averagedDefinition } from "../../methods/adapters/averaged.ts";
 import { bySpansDefinition } from "../../methods/adapters/by_spans.ts";
-import { factoryName } from "../../core/combinators/component_methods.ts";
 import { ADAPTERS_FILES, ADAPTERS_VERSION } from "../../formats/adapters_config.ts";
 import { type Branch, checkBranches, checkStack, kindOf } from "./branches.ts";
 import { describe } from "./fields.ts";
@@ -19,15 +18,15 @@ import { adapterFiles, checkedName, type HubFile, leafOf } from "./files.ts";
 import { fusionFiles } from "./fusion_files.ts";
 import { type Component, componentsOf } from "./components.ts";
 
-/** Methods that are stored as heads in folders. */
-export const HEADS: readonly string[] = ["modulesToSave", "only", "classifier"];
-
 /** Whether a piece is a head, or one for each of several rows. */
-export const isHead = ({ of, method }: Component): boolean => HEADS.includes(method) || areHeads(of);
+export const isHead = ({ of }: Component): boolean => isOneHead(of) || areHeads(of);
+
+/** Whether a method is stored as a head in folders. */
+export const isOneHead = ({ definition }: Method): boolean => definition?.wholeModules === true;
 
 /** Whether a method is a head for each of several rows. */
 const areHeads = ({ definition, parts = {} }: Method): boolean =>
-  definition === perRowDefinition && Object.values(parts).every((part) => HEADS.includes(factoryName(part)));
+  definition === perRowDefinition && Object.values(parts).every(isOneHead);
 
 /** A part of an adapter: one that a folder holds, a fusion, or several in a block. */
 export type Node =
@@ -58,7 +57,7 @@ export function nodeOf(
       const node = nodeOf(part, inner, (params[part] ?? {}) as Tree, at, model);
       return node === undefined ? [] : [node];
     });
-  if (HEADS.includes(factoryName(method)) || areHeads(method)) return undefined;
+  if (isOneHead(method) || areHeads(method)) return undefined;
   if (definition === perRowDefinition) return rowsOf(name, children(), Object.keys(parts));
   if (definition === averagedDefinition) {
     const { weights, divided } = config as { readonly weights: readonly number[]; readonly divided: boolean };

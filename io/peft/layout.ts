@@ -1,36 +1,22 @@
 /**
  * The content of an HF PEFT folder for an adapter of a model: one table of tensors used for loading, saving
- * and gradients. A folder is one main method (LoRA, (IA)³, trainable tokens), optionally with whole saved
+ * and gradients. A folder is one main method (of layers, of prompts, rows of tables), optionally with whole saved
  * modules, trained token rows and the base's own tables; with more than the main method the adapter is a
  * composition of named parts.
  */
 import {
   compose,
   dequantizedShape,
-  isQuantized,
-  lookup,
   type MatrixPlace,
   type Method,
   type Model,
-  nameMatches,
   type Spec,
-  Tensor,
-  weightLeaves,
 } from "../../core/mod.ts";
-import { fixedWeights } from "../../methods/selective/fixed_weights.ts";
-import { only } from "../../methods/selective/full_fine_tune.ts";
-import {
-  modulesToSave,
-  type ModulesToSaveOptions,
-  type SavedLeaf,
-  savedLeaves,
-} from "../../methods/selective/modules_to_save.ts";
-import type { PeftCodec, PeftTensor } from "../../methods/peft/codec.ts";
+import type { PeftTensor } from "../../methods/peft/codec.ts";
 import { biasTensors } from "../../methods/peft/layers.ts";
-import { tokenTensors, trainableTokens } from "../../methods/selective/trainable_tokens.ts";
-import type { FolderParts, MainPart } from "./folder_parts.ts";
+import { BIASES, FIXED, ROWS, SAVED, type SavedLeaf, type SavedModules } from "../../methods/peft_beside.ts";
+import type { FolderParts } from "./folder_parts.ts";
 import { checkStackTables, stackCopies } from "./stack_tables.ts";
-import { withPythonPatterns } from "../../methods/peft/patterns.ts";
 
 /** A key under which a tensor is stored again, because the model ties the two or because layers share it. */
 export interface TensorCopy {
@@ -62,50 +48,6 @@ export const PARTS: PartNames = {
   fixed: "base",
 };
 
-/** Binds a codec to its options, so that generic code sees only tensors and fields. */
-export function mainPart<O>(
-  codec: PeftCodec<O>,
-  options: O,
-  places: readonly MatrixPlace[],
-  spec: Spec,
-): MainPart {
-  return {
-    type: codec.type,
-    method: codec.method(options),
-    places,
-    tensors: codec.tensors(places, options, spec),
-    fields: { ...codec.fields, ...withPythonPatterns(codec.write(options)) },
-    ...codec.biases !== undefined && { biases: codec.biases },
-  };
-}
-
-/** Every layer that can have a matrix update. */
-export function matrixPlaces(spec: Spec): readonly MatrixPlace[] {
-  return [...spec.linears, ...spec.embeddings, ...spec.heads];
-}
-
-/** Layers as seen by PEFT: a quantized matrix is that of a Linear, also in GPT-2. */
-export function placesInPeft(places: readonly MatrixPlace[], { weights }: Model): readonly MatrixPlace[] {
-  return places.map((place) => {
-    if (place.kind !== "linear" || !place.transposed) return place;
-    const leaf = lookup(weights, `${place.path}.weight`);
-    return leaf instanceof Tensor && isQuantized(leaf.dtype) ? { ...place, transposed: false } : place;
-  });
-}
-
-/** Paths of all modules with weights, and of the modules that contain them. */
-export function modulePaths(model: Model): readonly string[] {
-  const leaves = [
-    ...weightLeaves(model.weights).map(([path]) => path),
-    ...model.spec.heads.map((h) => `${h.path}.x`),
-  ];
-  const modules = leaves.flatMap((path) => {
-    const names = path.split(".");
-    return names.slice(0, -1).map((_, i) => names.slice(0, i + 1).join("."));
-  });
-  return [...new Set(modules)];
-}
-
 /** The folder with the given parts, as a named adapter of the model. */
 export function folderLayout(
   parts: FolderParts,
@@ -116,26 +58,24 @@ export function folderLayout(
   const { main, saved, tokens, fixed = [] } = parts;
   checkStackTables(parts, model.spec);
   const biases = main && parts.biases
-    ? looseBiases(main.places, parts.biases, model.spec, saved ? savedLeaves(model, saved) : [])
+    ? looseBiases(main.places, parts.biases, model.spec, saved ? SAVED.leaves(model, saved) : [])
     : [];
   const list = [
-    ...fixed.length > 0
-      ? [{ part: "fixed" as const, method: fixedWeights({ parameters: fixed }), tensors: [] }]
-      : [],
+    ...fixed.length > 0 ? [{ part: "fixed" as const, method: FIXED.method(fixed), tensors: [] }] : [],
     ...main ? [{ part: "main" as const, method: main.method, tensors: main.tensors }] : [],
     ...biases.length > 0 ? [biasPart(biases)] : [],
     ...saved
       ? [{
         part: "saved" as const,
-        method: modulesToSave(saved),
+        method: SAVED.method(saved),
         tensors: savedTensors(saved, model, main?.savedPrefix ?? ""),
       }]
       : [],
     ...tokens
       ? [{
         part: "tokens" as const,
-        method: trainableTokens(tokens),
-        tensors: tokenTensors(model.spec, tokens, main ? "token_adapter." : ""),
+        method: ROWS.method(tokens),
+        tensors: ROWS.tensors(model.spec, tokens, main ? "token_adapter." : ""),
       }]
       : [],
   ];
@@ -175,11 +115,11 @@ export function looseBiases(
 
 /** Biases inside saved modules. With `bias: "all"` PEFT writes them under the wrappers' names, too. */
 export function savedBiases(
-  saved: ModulesToSaveOptions,
+  saved: SavedModules,
   model: Model,
   adapter = "default",
 ): readonly { readonly path: string; readonly copy: string; readonly original: string }[] {
-  return savedLeaves(model, saved).filter(({ path }) => path.endsWith(".bias")).map(({ path, module }) => {
+  return SAVED.leaves(model, saved).filter(({ path }) => path.endsWith(".bias")).map(({ path, module }) => {
     const rest = path.slice(module.length);
     // PEFT removes the adapter's name from the key where it is right before the last component.
     const name = rest === ".bias" ? "" : `.${adapter}`;
@@ -194,18 +134,18 @@ export function savedBiases(
 /** Trained biases along with a method. */
 const biasPart = (tensors: readonly PeftTensor[]) => ({
   part: "biases" as const,
-  method: only({ parameters: tensors.map(({ path }) => path) }),
+  method: BIASES.method(tensors.map(({ path }) => path)),
   tensors,
 });
 
 const joined = (prefix: string, path: string): string => prefix === "" ? path : `${prefix}.${path}`;
 
 function savedTensors(
-  saved: ModulesToSaveOptions,
+  saved: SavedModules,
   model: Model,
   prefix: string,
 ): readonly PeftTensor[] {
-  return savedLeaves(model, saved).map(({ path, source }) => ({
+  return SAVED.leaves(model, saved).map(({ path, source }) => ({
     path,
     key: prefix + path,
     shape: dequantizedShape(model, source),
@@ -216,7 +156,7 @@ function savedTensors(
 function copiesOf({ main, saved, tokens, fixed = [] }: FolderParts, model: Model): FolderLayout["copies"] {
   return model.spec.heads.flatMap(({ path, tiedTo }) => {
     if (tiedTo === undefined || fixed.includes(`${path}.weight`)) return [];
-    const savedPaths = new Set(saved ? savedLeaves(model, saved).map((leaf) => leaf.path) : []);
+    const savedPaths = new Set(saved ? SAVED.leaves(model, saved).map((leaf) => leaf.path) : []);
     return [
       ...savedPaths.has(`${tiedTo}.weight`) && !savedPaths.has(`${path}.weight`)
         ? [{ key: `${path}.weight`, of: `${tiedTo}.weight` }]
@@ -226,19 +166,4 @@ function copiesOf({ main, saved, tokens, fixed = [] }: FolderParts, model: Model
         : [],
     ];
   });
-}
-
-/** PEFT takes every module whose path ends with the name, even inside a word ("norm" is also "input_layernorm"). */
-export function modulesEndingWith(names: readonly string[], model: Model): readonly string[] {
-  return modulePaths(model).filter((path) => names.some((name) => path.endsWith(name)));
-}
-
-/** The same by our rules: whole segments. */
-export function modulesNamed(names: readonly string[], model: Model): readonly string[] {
-  return modulePaths(model).filter((path) => names.some((name) => nameMatches(name, path)));
-}
-
-/** The outermost of the modules that contain a module; the module itself if none does. */
-export function outermost(modules: readonly string[], path: string): string {
-  return modules.find((outer) => path.startsWith(`${outer}.`)) ?? path;
 }

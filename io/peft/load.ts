@@ -5,7 +5,6 @@ import {
   dispose,
   leaves,
   lookup,
-  type MatrixPlace,
   type Model,
   nest,
   reinterpret,
@@ -20,7 +19,8 @@ import {
   type Tree,
 } from "../../core/mod.ts";
 import { slice, transpose } from "../../ops/mod.ts";
-import type { PeftTensor } from "../../methods/peft/codec.ts";
+import type { MainPart, PeftTensor } from "../../methods/peft/codec.ts";
+import type { HeldAdapters, HeldFolders } from "../../methods/peft/form.ts";
 import { type PeftConfig, readPeftConfig } from "../../formats/peft_config.ts";
 import { PEFT_FILES, withoutPrefix } from "../../formats/peft_keys.ts";
 import { openSafetensors } from "../../formats/safetensors.ts";
@@ -29,8 +29,6 @@ import { weightsPath } from "../adapter_folder.ts";
 import type { NamedFolderOptions } from "../named_folder.ts";
 import { equalValues, loadTensor } from "../stored_values.ts";
 import { type BaseTable, baseTables } from "./base.ts";
-import { changedLayers, doubledFactors } from "../../methods/low_rank/changed_base.ts";
-import { quantizedWeights } from "../../methods/low_rank/quantized_base.ts";
 import {
   checkCopies,
   checkKeys,
@@ -39,45 +37,51 @@ import {
   checkZeros,
   type Stored,
 } from "./folder_checks.ts";
-import type { MainPart } from "./folder_parts.ts";
 import { type FolderLayout, folderLayout, PARTS } from "./layout.ts";
-import { asStored, partsOfConfig } from "./options.ts";
-import { checkRouter, expertFolders, type Experts, withExperts } from "../../methods/side_networks/xlora_peft.ts";
+import { type LoadHeld, loadHeld } from "./held_folders.ts";
+import { asStored, heldFolders, partsOfConfig } from "./options.ts";
 
 /**
  * The adapter of a folder whose config is PEFT's.
  *
- * @param load Loads the folders of X-LoRA's experts, which may be of any kind.
+ * @param load Loads the folders of adapters that the method holds, which may be of any kind.
  * @param options Which folders the config may name.
  */
 export async function loadPeftFolder(
   folder: string,
   name: string,
   model: Model,
-  load: LoadExpert,
+  load: LoadHeld,
   options: NamedFolderOptions = {},
 ): Promise<Adapter> {
   const path = `${folder}/${PEFT_FILES.config}`;
   const config = readPeftConfig(path, await readFile(path));
-  const experts = config.type === "XLORA" ? await loadExperts(folder, config, model, load, options) : {};
+  const folders = heldFolders(config);
+  const held = folders && await loadHeld(folder, config, folders, model, load, options);
   try {
-    return await loadParts(folder, name, config, experts, model);
+    return await loadParts(folder, name, config, folders && { folders, adapters: held! }, model);
   } catch (error) {
-    dispose(experts);
+    dispose(held);
     throw error;
   }
+}
+
+/** The adapters that a method holds, and how its folder names theirs. */
+interface Held {
+  readonly folders: HeldFolders;
+  readonly adapters: HeldAdapters;
 }
 
 async function loadParts(
   folder: string,
   name: string,
   config: PeftConfig,
-  experts: Experts,
+  held: Held | undefined,
   model: Model,
 ): Promise<Adapter> {
   const file = openSafetensors(await weightsPath(folder));
   try {
-    const parts = partsOfConfig(asStored(config, file.tensors.values()), model, experts);
+    const parts = partsOfConfig(asStored(config, file.tensors.values()), model, held?.adapters);
     const stored = new Map([...file.tensors.values()].map((t) => [withoutPrefix(t.name), t]));
     if (stored.size < file.tensors.size) {
       throw new RangeError(
@@ -86,20 +90,18 @@ async function loadParts(
     }
     const expected = folderLayout(parts, model, name);
     const tables = baseTables(parts, model);
-    if (config.type === "XLORA") checkRouter(folder, parts, stored);
+    held?.folders.check(folder, parts.main!, stored);
     checkKeys(folder, config, expected, tables, stored);
     await checkCopies(expected, stored, model);
     await checkZeros(expected, stored, model);
     await checkPlaces(expected, stored, model);
     await checkShared(parts, stored, model);
     const base = await changedTables(tables, stored, model);
-    const changed = parts.main?.changed;
-    const layers = changed === undefined
-      ? []
-      : changedLayers(changed, ({ path }) => stored.has(`${path}.base_layer.weight`), model);
-    const codes = changed === undefined
-      ? new Map<string, Tensor>()
-      : await quantizedWeights(changed, layers, model);
+    const changed = await parts.main?.changed?.on(
+      ({ path }) => stored.has(`${path}.base_layer.weight`),
+      model,
+    );
+    const codes = changed?.weights ?? new Map<string, Tensor>();
     const all = {
       ...parts,
       fixed: [...base.keys(), ...codes.keys(), ...(parts.fixed ?? []).filter((path) => !base.has(path))],
@@ -110,18 +112,18 @@ async function loadParts(
     const params = parts.main?.frozen === undefined
       ? read
       : withFrozen(read, await parts.main.frozen(model), parts.main, layout);
-    const taken = layers.filter(({ place }) => !codes.has(`${place.path}.weight`));
-    if (changed !== undefined && taken.length > 0) {
-      const main = { ...parts.main!, method: changed.method(taken) };
-      const at = ({ path }: MatrixPlace): string =>
-        layout.tensors.find(({ key }) => key === `${path}.lora_A.weight`)!.path.replace(/\.a$/, "");
-      const doubled = await doubledFactors(params, changed, taken, at, model);
-      return { name, method: folderLayout({ ...all, main }, model, name).method, params: doubled };
+    if (changed?.method !== undefined) {
+      const { tensors } = parts.main!;
+      const keys = new Map(tensors.map(({ path, key }) => [path, key]));
+      const at = (path: string): string => layout.tensors.find(({ key }) => key === keys.get(path))!.path;
+      const main = { ...parts.main!, method: changed.method };
+      const own = await changed.params(params, at);
+      return { name, method: folderLayout({ ...all, main }, model, name).method, params: own };
     }
     return {
       name,
       method: layout.method,
-      params: config.type === "XLORA" ? withExperts(config, params, experts) : params,
+      params: held === undefined ? params : held.folders.join(config.fields, params, held.adapters),
     };
   } finally {
     file.close();
@@ -137,29 +139,6 @@ function withFrozen(params: Tree, frozen: Tree, { tensors }: MainPart, layout: F
     ...leaves(params),
     ...leaves(frozen).map(([path, t]) => [`${prefix}${path}`, t] as const),
   ]) as Tree;
-}
-
-/** Loads one expert; `what` says for messages whose it is. */
-export type LoadExpert = (folder: string, model: Model, what: string) => Promise<Adapter>;
-
-/** X-LoRA's experts. */
-async function loadExperts(
-  folder: string,
-  config: PeftConfig,
-  model: Model,
-  load: LoadExpert,
-  options: NamedFolderOptions,
-): Promise<Experts> {
-  const experts: Record<string, Adapter> = {};
-  try {
-    for (const [name, path] of await expertFolders(folder, config, options)) {
-      experts[name] = await load(path, model, `the expert "${name}" of "${folder}"`);
-    }
-    return experts;
-  } catch (error) {
-    dispose(experts);
-    throw error;
-  }
 }
 
 /** The base's own tables in the folder that differ from the model's: the folder's take precedence. */

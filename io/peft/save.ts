@@ -19,13 +19,15 @@ import { checkAdapterName, PEFT_FILES } from "../../formats/peft_keys.ts";
 import { writeSafetensors } from "../../formats/safetensors_write.ts";
 import type { WritableTensor } from "../../formats/tensor_file.ts";
 import type { PeftFields } from "../../methods/peft/codec.ts";
+import type { HeldFolders } from "../../methods/peft/form.ts";
+import { modulePaths } from "../../methods/peft/modules.ts";
 import { adapterCard, type Making } from "../adapter_card.ts";
-import { type FolderLayout, folderLayout, modulePaths } from "./layout.ts";
+import { type FolderLayout, folderLayout } from "./layout.ts";
+import { heldFolders } from "./options.ts";
 import { type AdapterParts, leftOver, partsOfAdapter } from "./parts.ts";
-import { withoutNetworks } from "./prompts.ts";
+import { withoutNetworks } from "./networks.ts";
 import { configOf } from "./saved_config.ts";
 import { adapterTensors, tableTensors } from "./tensors.ts";
-import { expertPaths, expertsOf, withoutExperts } from "../../methods/side_networks/xlora_peft.ts";
 
 /**
  * Writes config, weights and a model card into a folder. Soft prompts' networks are evaluated first: PEFT
@@ -62,14 +64,10 @@ async function saveParts(
   model: Model,
   about: Making | undefined,
 ): Promise<void> {
-  const { described, type, fields: relative, tensors } = peftContent(adapter, model);
-  const fields = type === "XLORA" ? expertPaths(relative, target) : relative;
-  if (type === "XLORA") {
-    for (const [name, expert] of Object.entries(expertsOf(adapter.method, adapter.params))) {
-      if (leaves(expert.params).length > 0) {
-        await saveParts(`${target}/experts/${name}`, expert, model, about);
-      }
-    }
+  const { described, type, fields: relative, tensors, held } = peftContent(adapter, model);
+  const fields = held?.from(relative, target) ?? relative;
+  for (const [name, one] of Object.entries(held?.of(adapter.method, adapter.params) ?? {})) {
+    if (leaves(one.params).length > 0) await saveParts(`${target}/${held!.folder(name)}`, one, model, about);
   }
   await mkdir(target, { recursive: true });
   await writeSafetensors(`${target}/${PEFT_FILES.weights}`, tensors);
@@ -94,14 +92,16 @@ function peftContent(adapter: Adapter, model: Model): {
   readonly type: string;
   readonly fields: PeftFields;
   readonly tensors: readonly WritableTensor[];
+  readonly held?: HeldFolders;
 } {
   const described = partsOfAdapter(adapter, model);
   const layout = folderLayout(described.parts, model, adapter.name, described.names);
   const { type, fields } = configOf(described, model);
-  const root = type === "XLORA" ? withoutExperts(adapter) : adapter;
+  const held = heldFolders({ type, fields });
+  const root = held?.without(adapter) ?? adapter;
   checkParams(root, layout);
   const tensors = [...adapterTensors(root, layout, model), ...tableTensors(root, described, fields, model)];
-  return { described, type, fields, tensors };
+  return { described, type, fields, tensors, ...held && { held } };
 }
 
 /**

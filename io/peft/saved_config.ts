@@ -1,11 +1,11 @@
 /** The `adapter_config.json` of an adapter. */
 import { type MatrixPlace, type Model, nameMatches } from "../../core/mod.ts";
-import type { PeftFields } from "../../methods/peft/codec.ts";
-import { tokenRows } from "../../methods/selective/trainable_tokens.ts";
+import type { MainPart, PeftFields } from "../../methods/peft/codec.ts";
+import { modulesEndingWith, modulesNamed, outermost } from "../../methods/peft/modules.ts";
+import { ROWS } from "../../methods/peft_beside.ts";
 import { taskType } from "../../models/mod.ts";
 import { replicationField } from "../layer_replication.ts";
-import type { FolderParts, MainPart } from "./folder_parts.ts";
-import { modulesEndingWith, modulesNamed, outermost } from "./layout.ts";
+import type { FolderParts } from "./folder_parts.ts";
 import type { AdapterParts } from "./parts.ts";
 
 /**
@@ -27,27 +27,13 @@ export function configOf(
     if (tokens === undefined || saved !== undefined) {
       throw new TypeError("Cannot save whole modules alone as a PEFT folder: merge them and save the model");
     }
-    const rows = tokenRows(model.spec, tokens);
-    if (rows.some(({ ids }) => ids.join() !== rows[0]!.ids.join())) {
-      throw new RangeError(
-        "Cannot save trainable tokens alone with other ids for each table: PEFT has one list",
-      );
-    }
-    return {
-      type: "TRAINABLE_TOKENS",
-      fields: {
-        ...common,
-        init_weights: true,
-        target_modules: rows.map(({ place }) => place.path),
-        token_indices: rows[0]!.ids,
-      },
-    };
+    return { type: ROWS.type, fields: { ...common, ...ROWS.fields(tokens, model.spec) } };
   }
   const follows = model.spec.heads.some((head) =>
     head.tiedTo !== undefined && !fixed.includes(`${head.path}.weight`) && saved !== undefined &&
     savedAlone(saved.modules, head.tiedTo, head.path)
   );
-  if (follows && main.type !== "LORA") {
+  if (follows && !Object.hasOwn(main.fields, "ensure_weight_tying")) {
     throw new RangeError(
       `Cannot save the tied embedding beside ${main.type}: PEFT unties it there; save both tables`,
     );
@@ -65,10 +51,10 @@ export function configOf(
       ...replicated,
       ...biases && { bias: biases === "all" ? "all" : main.biases! },
       ...(modules !== null || Object.hasOwn(main.fields, "modules_to_save")) && { modules_to_save: modules },
-      ...main.type === "LORA" && {
+      ...Object.hasOwn(main.fields, "trainable_token_indices") && {
         trainable_token_indices: tokens === undefined ? null : tokens.tokens,
-        ensure_weight_tying: follows,
       },
+      ...Object.hasOwn(main.fields, "ensure_weight_tying") && { ensure_weight_tying: follows },
     },
   };
 }

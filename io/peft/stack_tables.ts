@@ -5,7 +5,7 @@
  * to the table, when PEFT also wraps the other names and writes the rows again.
  */
 import { type EmbeddingPlace, nameMatches, type Spec } from "../../core/mod.ts";
-import { tokenRows } from "../../methods/selective/trainable_tokens.ts";
+import { ROWS } from "../../methods/peft_beside.ts";
 import type { FolderParts } from "./folder_parts.ts";
 
 /** The table that several stacks read, where there are several. */
@@ -23,7 +23,7 @@ export function checkStackTables({ main, saved, tokens }: FolderParts, spec: Spe
     ? `${main.type} on "${path}"`
     : saved?.modules.some((name) => nameMatches(name, path))
     ? `"${path}" as a saved module`
-    : tokens && !tied && tokenRows(spec, tokens).some(({ place }) => place.path === path)
+    : tokens && !tied && ROWS.tables(spec, tokens).some(({ place }) => place.path === path)
     ? `trained rows of "${path}" beside a head of its own`
     : undefined;
   if (what === undefined) return;

@@ -19,9 +19,10 @@ import {
 import { withPrefix } from "../../formats/peft_keys.ts";
 import type { WritableTensor } from "../../formats/tensor_file.ts";
 import type { PeftFields, PeftTensor } from "../../methods/peft/codec.ts";
+import { matrixPlaces } from "../../methods/peft/places.ts";
 import { addAll, multiply, place, reshape } from "../../ops/mod.ts";
 import { baseTables, savesBaseTables } from "./base.ts";
-import { type FolderLayout, matrixPlaces } from "./layout.ts";
+import type { FolderLayout } from "./layout.ts";
 import type { AdapterParts } from "./parts.ts";
 
 /** The tensors of an adapter's parameters. */

@@ -13,94 +13,27 @@
  */
 import {
   dispose,
-  isQuantized,
   lookup,
   type MatrixPlace,
-  type Method,
   type Model,
   nest,
   overlay,
   scope,
   sizesOf,
-  Tensor,
+  type Tensor,
   type Tree,
 } from "../../core/mod.ts";
-import { type LoraFactors, type LoraOptions, loraRank, loraScale } from "./lora.ts";
-import { type PeftCodec, type PeftFields, wrong } from "../peft/codec.ts";
-import { balanced } from "./balanced.ts";
-import { concat, leading, matmul, negate, qr, slice, svd, transpose } from "../../ops/mod.ts";
+import { concat, negate } from "../../ops/mod.ts";
+import type { PeftCodec, RepeatedChange } from "../peft/codec.ts";
 import { factorisedMatrix } from "../shared/factorised_matrix.ts";
-
-/** How the base was changed. */
-export type Start = { readonly name: "pissa" | "olora" } | Loftq;
-
-/** LoftQ of 4 or 8 bits, in T passes. */
-export interface Loftq {
-  readonly name: "loftq";
-  readonly bits: 4 | 8;
-  readonly passes: number;
-}
-
-/** A layer of the folder: its rank there, s, and whether PEFT changes its matrix. */
-export interface StartedLayer {
-  readonly place: MatrixPlace;
-  readonly rank: number;
-  readonly scale: number;
-  readonly changes: boolean;
-}
+import { isQuantizedLayer, type Start, type StartedLayer, taken } from "./changed_start.ts";
+import { type LoraFactors, type LoraOptions, loraRank, loraScale } from "./lora.ts";
+import { quantizedWeights } from "./quantized_base.ts";
 
 /** An initialization, bound to the layers of a model. */
-export interface ChangedBase {
+interface ChangedBase {
   readonly start: Start;
   readonly layers: readonly StartedLayer[];
-  /** The method on the original base, where these layers have twice the rank. */
-  method(doubled: readonly StartedLayer[]): Method;
-}
-
-/**
- * The initialization named in a config, if it changes the base.
- *
- * @throws {RangeError} when PEFT itself cannot repeat it from the folder, or not in this way.
- */
-export function startOf(fields: PeftFields): Start | undefined {
-  const value = fields["init_lora_weights"];
-  if (typeof value !== "string") return undefined;
-  const name = value.toLowerCase();
-  const reason = name === "corda"
-    ? "CorDA's start needs the activations it was made from, so PEFT cannot load the folder either"
-    : name === "lora_ga"
-    ? "LoRA-GA's start needs the gradients it was made from; PEFT loads the folder and leaves the base, which is another function"
-    : /^pissa_niter_\d+$/.test(name)
-    ? "a randomized SVD changed the base, and another draw, PEFT's own too, takes another part of it"
-    : undefined;
-  if (reason !== undefined) {
-    throw new RangeError(
-      `Cannot load an adapter with init_lora_weights "${value}": that changed the base's weights too. ${reason}; save it ` +
-        "in PEFT with path_initial_model_for_weight_conversion, or merged",
-    );
-  }
-  const known = name === "pissa" || name === "olora" || name === "loftq";
-  if (known && Array.isArray(fields["layer_replication"])) {
-    throw new RangeError(
-      `Cannot load an adapter with init_lora_weights "${value}" and layer_replication: PEFT changes the matrices that copies of a ` +
-        "layer share once for each copy, so that none fits its factors",
-    );
-  }
-  if (name === "loftq") return loftqOf(fields["loftq_config"]);
-  return name === "pissa" || name === "olora" ? { name } : undefined;
-}
-
-/** How LoftQ quantized the weights. */
-function loftqOf(given: PeftFields[string] | undefined): Loftq {
-  if (typeof given !== "object" || given === null || Array.isArray(given)) {
-    return wrong("loftq_config", "a record", given);
-  }
-  const { loftq_bits: bits = 4, loftq_iter: passes = 1 } = given as PeftFields;
-  if (bits !== 4 && bits !== 8) return wrong("loftq_config.loftq_bits", "4 or 8", bits);
-  if (typeof passes !== "number" || !Number.isInteger(passes) || passes < 1) {
-    return wrong("loftq_config.loftq_iter", "a positive integer", passes);
-  }
-  return { name: "loftq", bits, passes };
 }
 
 /** The options that fit the folder's matrices, and their equivalent on the original base. */
@@ -110,7 +43,7 @@ export function changedBase(
   options: LoraOptions,
   places: readonly MatrixPlace[],
   model: Model,
-): { readonly options: LoraOptions; readonly changed: ChangedBase } {
+): { readonly options: LoraOptions; readonly changed: RepeatedChange } {
   const layers = places.map((place): StartedLayer => {
     const { inFeatures, outFeatures } = sizesOf(place);
     const asked = loraRank(place.path, options);
@@ -125,17 +58,30 @@ export function changedBase(
   return {
     options: withRanks(options, cut),
     changed: {
-      start,
-      layers,
-      method: (doubled) => {
-        const all = layers.map((l) => doubled.includes(l) ? { ...l, rank: 2 * l.rank } : l);
-        const twice = timesTwo(options);
-        return codec.method(
-          withRanks(twice, all.filter(({ place, rank }) => rank !== loraRank(place.path, twice))),
-        );
+      on: async (brings, model) => {
+        const found = changedLayers({ start, layers }, brings, model);
+        const weights = await quantizedWeights(start, found, model);
+        const twice = found.filter(({ place }) => !weights.has(`${place.path}.weight`));
+        return {
+          weights,
+          method: twice.length === 0 ? undefined : codec.method(ofTwiceTheRank(options, layers, twice)),
+          params: (params, at) =>
+            twice.length === 0 ? Promise.resolve(params) : doubledFactors(params, start, twice, at, model),
+        };
       },
     },
   };
+}
+
+/** The options with twice the rank at some layers. */
+function ofTwiceTheRank(
+  options: LoraOptions,
+  layers: readonly StartedLayer[],
+  doubled: readonly StartedLayer[],
+): LoraOptions {
+  const all = layers.map((l) => doubled.includes(l) ? { ...l, rank: 2 * l.rank } : l);
+  const twice = timesTwo(options);
+  return withRanks(twice, all.filter(({ place, rank }) => rank !== loraRank(place.path, twice)));
 }
 
 /** PEFT treats a Conv1D as a Linear here, and the factors of a non-square one then do not fit. */
@@ -185,7 +131,7 @@ function withRanks(options: LoraOptions, layers: readonly StartedLayer[]): LoraO
  * @throws {TypeError} when such a matrix is quantized.
  * @throws {RangeError} when it is shared with another layer.
  */
-export function changedLayers(
+function changedLayers(
   { start, layers }: ChangedBase,
   brings: (place: MatrixPlace) => boolean,
   model: Model,
@@ -208,31 +154,26 @@ export function changedLayers(
   return found;
 }
 
-/** Whether a layer's matrix is quantized. */
-export const isQuantizedLayer = ({ path }: MatrixPlace, { weights }: Model): boolean => {
-  const leaf = lookup(weights, `${path}.weight`);
-  return leaf instanceof Tensor && isQuantized(leaf.dtype);
-};
-
 /**
  * The parameters with the subtracted initial products of these layers appended to the factors. The given
  * factors are freed.
  *
- * @param at The path of a layer's factors in the parameters.
+ * @param at The path in the parameters of a path of LoRA's own.
  */
-export async function doubledFactors(
+async function doubledFactors(
   params: Tree,
-  { start }: ChangedBase,
+  start: Start,
   layers: readonly StartedLayer[],
-  at: (place: MatrixPlace) => string,
+  at: (path: string) => string,
   model: Model,
 ): Promise<Tree> {
   const made: (readonly [string, Tensor])[] = [];
   try {
     for (const layer of layers) {
-      const path = at(layer.place);
-      const { a, b } = await doubled(start, layer, lookup(params, path) as LoraFactors, model);
-      made.push([`${path}.a`, a], [`${path}.b`, b]);
+      const [pathA, pathB] = [at(`${layer.place.path}.a`), at(`${layer.place.path}.b`)];
+      const own = { a: lookup(params, pathA) as Tensor, b: lookup(params, pathB) as Tensor };
+      const { a, b } = await doubled(start, layer, own, model);
+      made.push([pathA, a], [pathB, b]);
     }
   } catch (error) {
     dispose([params, made]);
@@ -256,14 +197,4 @@ async function doubled(
   }));
   dispose([first, own.a, own.b]);
   return both;
-}
-
-/** A₀ [r, in] and B₀ [out, r] of W [out, in], which OLoRA factors as [in, out] if `lies`. */
-export function taken(start: Start, w: Tensor, { rank, scale }: StartedLayer, lies: boolean): LoraFactors {
-  if (start.name === "pissa") return balanced(leading(svd(w), rank), scale);
-  // Q's first columns depend on those of the matrix alone, and R = Qᵀ W.
-  const matrix = lies ? transpose(w) : w;
-  const { q } = qr(slice(matrix, 1, 0, rank));
-  const r = matmul(q, matrix, { transposeA: true });
-  return lies ? { a: transpose(q), b: transpose(r) } : { a: r, b: q };
 }

@@ -3,6 +3,7 @@ import { type MatrixPlace, sizesOf, type Spec } from "../../core/mod.ts";
 import { dora, type DoraOptions } from "./dora.ts";
 import type { LoraOptions } from "./lora.ts";
 import { loraPeft } from "./lora_peft.ts";
+import { loraPart } from "./lora_config_peft.ts";
 import type { PeftCodec, PeftTensor } from "../peft/codec.ts";
 
 /**
@@ -21,6 +22,7 @@ export const doraPeft: PeftCodec<LoraOptions> = {
   ...loraPeft,
   refused: Object.fromEntries(Object.entries(loraPeft.refused).filter(([name]) => name !== "use_dora")),
   accepts: (fields) => fields["use_dora"] === true,
+  part: (config, model) => loraPart(doraPeft, config, model),
   write: (options) => {
     if ((options as DoraOptions).decomposition === "adapterHub") {
       throw new TypeError(

@@ -10,12 +10,12 @@ import {
   lookup,
   type MatrixPlace,
   type Model,
+  needsChangedBase,
   Tensor,
   type WeightUpdate,
   weightUpdates,
 } from "../../core/mod.ts";
 import { loraScale } from "./lora.ts";
-import { needsChangedBase } from "./prepared.ts";
 import { type Limit, toLora } from "./to_lora.ts";
 
 /** One layer: ΔW = s B A with A [r, in] and B [out, r]; for an embedding [r, rows] and [width, r]. */

@@ -17,6 +17,7 @@ import {
   wrong,
 } from "../peft/codec.ts";
 import { biasTensors } from "../peft/layers.ts";
+import { loraPart } from "./lora_config_peft.ts";
 
 /**
  * Codec of `peft_type` "LORA".
@@ -33,6 +34,9 @@ import { biasTensors } from "../peft/layers.ts";
 export const loraPeft: PeftCodec<LoraOptions> = {
   type: "LORA",
   accepts: (fields) => fields["use_dora"] !== true,
+  part: (config, model) => loraPart(loraPeft, config, model),
+  biases: "lora_only",
+  ownBiases: ({ bias = "none" }) => bias !== "none",
   fields: {
     exclude_modules: null,
     modules_to_save: null,
@@ -155,7 +159,7 @@ function biasOf(value: Json | undefined): NonNullable<LoraOptions["bias"]> {
 
 /**
  * The initialization matters to a finished adapter only if it also changed the base, and the caller handles
- * that (io/peft/changed_base.ts).
+ * that (changed_base.ts).
  */
 function initializationOf(value: Json | undefined): NonNullable<LoraOptions["initialization"]> {
   if (value === false) return "none";

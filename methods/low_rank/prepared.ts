@@ -15,7 +15,6 @@ import {
   key as keyOf,
   type MatrixPlace,
   merge,
-  type Method,
   type MethodDefinition,
   type Model,
   nest,
@@ -47,11 +46,6 @@ export interface Prepared<M extends Model> {
   readonly adapter: Adapter;
   /** Frees what was computed: the changed weights and the initial parameters. */
   dispose(): void;
-}
-
-/** Whether an adapter of the method is right on a changed base alone, or one of its parts is. */
-export function needsChangedBase({ definition, parts = {} }: Method): boolean {
-  return definition?.planBase !== undefined || Object.values(parts).some(needsChangedBase);
 }
 
 /** Options of LoRA on a changed base. */

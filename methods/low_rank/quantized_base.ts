@@ -19,13 +19,13 @@ import {
   type Synchronous,
   type Tensor,
 } from "../../core/mod.ts";
-import { balanced } from "./balanced.ts";
 import { factorised, leading, matmul, multiply, subtract, svd } from "../../ops/mod.ts";
-import { type ChangedBase, isQuantizedLayer, type Loftq, type StartedLayer, taken } from "./changed_base.ts";
+import { balanced } from "./balanced.ts";
+import { isQuantizedLayer, type Loftq, type Start, type StartedLayer, taken } from "./changed_start.ts";
 
 /** The quantized weights by path, owned by the caller. */
 export async function quantizedWeights(
-  { start }: ChangedBase,
+  start: Start,
   layers: readonly StartedLayer[],
   model: Model,
 ): Promise<ReadonlyMap<string, Tensor>> {

@@ -14,41 +14,10 @@ import type {
   TargetOptions,
   Tree,
 } from "../../core/mod.ts";
+import type { PeftConfig } from "../../formats/peft_config.ts";
+import type { PeftFields, PeftTensor, ReadPart } from "./main_part.ts";
 
-/** Fields of an `adapter_config.json`. */
-export type PeftFields = Readonly<Record<string, Json>>;
-
-/** One tensor of the folder. */
-export interface PeftTensor {
-  /** Its path in the method's params. */
-  readonly path: string;
-  /** Its key in the file, without the prefix `base_model.model.`. */
-  readonly key: string;
-  /** Its shape in params. */
-  readonly shape: Shape;
-  /**
-   * For integer tensors (i32 in params): values in row i range from 0 up to the i-th of these, exclusive.
-   * Default: f32.
-   */
-  readonly below?: readonly number[];
-  /** Its shape in the file, when that differs: the same values in the same order. */
-  readonly stored?: Shape;
-  /**
-   * The file has the matrix's transpose, of the shape `stored`. Only for reading: adapters are saved as plain
-   * LoRA.
-   */
-  readonly transposed?: true;
-  /** Keys of layers that share the tensor, for which PEFT writes it again. */
-  readonly copies?: readonly string[];
-  /**
-   * It is only a part of the file's matrix `stored`: rows (axis 0) or columns (axis 1) starting at `from`.
-   */
-  readonly part?: { readonly axis: 0 | 1; readonly from: number };
-  /** The file has the parameter times this number. Only written. */
-  readonly factor?: number;
-  /** The file has zeros of this shape there, which no parameter holds. */
-  readonly zeros?: true;
-}
+export * from "./main_part.ts";
 
 /** Both directions for one `peft_type`. Which layers are adapted is decided elsewhere, by layer names. */
 export interface PeftCodec<Options> {
@@ -63,6 +32,8 @@ export interface PeftCodec<Options> {
    * "vera_only".
    */
   readonly biases?: string;
+  /** Whether the options say themselves which biases train, so that none do beside the method. */
+  ownBiases?(options: Options): boolean;
   /** The method's options, except targets. @throws {RangeError} on values that we cannot reproduce. */
   read(fields: PeftFields): Options;
   /** The fields that options set, except targets. */
@@ -73,6 +44,12 @@ export interface PeftCodec<Options> {
   accepts?(fields: PeftFields): boolean;
   /** The layers of a config without `target_modules`, where those are not the queries and values. */
   standard?(model: Model): TargetOptions;
+  /** Fields as PEFT computes with them, where it records others: by the names and shapes of the folder's tensors. */
+  asStored?(fields: PeftFields, tensors: ReadonlyMap<string, Shape>): PeftFields;
+  /** The method of a config, where that is more than options and the layers of its targets. */
+  part?(config: PeftConfig, model: Model): ReadPart;
+  /** The fields of layers with those that only this type has. */
+  layerFields?(fields: PeftFields, places: readonly MatrixPlace[], options: Options): PeftFields;
   /** Frozen parameters that the folder lacks and that PEFT computes again from the base. */
   frozen?(model: Model, places: readonly MatrixPlace[], options: Options): Promise<Tree>;
   /** The layers that an adapter changes, where its parameters do not stand at them. */

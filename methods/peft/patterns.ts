@@ -3,7 +3,7 @@
  */
 import { byPattern, type Json, type MatrixPlace, type PatternOptions } from "../../core/mod.ts";
 import { pythonPattern, pythonSource } from "../../formats/peft_targets.ts";
-import type { PeftFields } from "./codec.ts";
+import type { PeftFields } from "./main_part.ts";
 
 /** The fields whose keys are patterns of paths. */
 const BY_PATTERN = [

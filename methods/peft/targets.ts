@@ -14,8 +14,8 @@ import {
   pythonSource,
   shortNames,
 } from "../../formats/peft_targets.ts";
-import type { PeftFields } from "./codec.ts";
-import { matrixPlaces } from "../../io/peft/layout.ts";
+import type { PeftFields } from "./main_part.ts";
+import { matrixPlaces } from "./places.ts";
 
 /** The layers, and our target options that choose the same ones. */
 export function layersOfFields(
@@ -98,33 +98,4 @@ export function fieldsOfLayers(
     ? natural
     : { target_modules: names, exclude_modules: null, layers_to_transform: null };
   return { target_modules, exclude_modules, ...layered && { layers_to_transform } };
-}
-
-/**
- * PEFT requires `feedforward_modules` to be among the names of `target_modules`, and compares plain ends of
- * paths.
- */
-export function withFeedForward(
-  fields: PeftFields,
-  scaled: readonly MatrixPlace[],
-  places: readonly MatrixPlace[],
-): PeftFields {
-  const wanted = scaled.map((place) => place.path);
-  const targets = fields["target_modules"];
-  const ends = (name: string): readonly string[] =>
-    places.map((place) => place.path).filter((path) => path.endsWith(name));
-  const names = Array.isArray(targets)
-    ? (targets as readonly string[]).filter((name) =>
-      ends(name).length > 0 && ends(name).every((p) => wanted.includes(p))
-    )
-    : shortNames(wanted, places.map((place) => place.path));
-  if (wanted.every((path) => names.some((name) => path.endsWith(name)))) {
-    return { ...fields, feedforward_modules: names };
-  }
-  return {
-    ...fields,
-    target_modules: places.map((place) => place.path),
-    exclude_modules: null,
-    feedforward_modules: wanted,
-  };
 }

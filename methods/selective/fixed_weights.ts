@@ -45,6 +45,7 @@ export function fixedWeights(options: FixedWeightsOptions): Method {
 export const fixedWeightsDefinition: MethodDefinition = {
   name: "fixed-weights",
   options: { parameters: option(list(text), "paths of the weights") },
+  brought: ({ parameters }) => (parameters as readonly string[]).map((path) => `frozen.${path}`),
   restore: (config) => {
     const options = config as unknown as FixedWeightsOptions;
     return { ...fixedWeights(options), init: ({ model }) => ownWeights(model, options.parameters) };

@@ -74,6 +74,7 @@ export const fullFineTune: DefinedMethod<Readonly<Record<never, never>>> = defin
 export const only: DefinedMethod<OnlyOptions> = defineMethod<OnlyOptions>({
   name: "only",
   title: "chosen weights",
+  wholeModules: true,
   options: { parameters: needed(places, "which weights train, by name or pattern") },
   create: ({ parameters }) => {
     if (Array.isArray(parameters) && parameters.length === 0) {

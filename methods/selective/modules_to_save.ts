@@ -56,6 +56,7 @@ export type SavedHead = { readonly name: string; readonly config: Readonly<Recor
 export const modulesToSave: DefinedMethod<ModulesToSaveOptions> = defineMethod<ModulesToSaveOptions>({
   name: "modules-to-save",
   title: "whole modules",
+  wholeModules: true,
   options: {
     modules: needed(list(text), "names of modules: lm_head, norm, layers.1.mlp"),
     head: option(

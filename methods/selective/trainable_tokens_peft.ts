@@ -3,9 +3,13 @@
  * `trainableTokens`.
  */
 import { type Json, nameMatches, type Spec } from "../../core/mod.ts";
+import { knownFields, type PeftConfig } from "../../formats/peft_config.ts";
 import { chosenPaths, peftTargets } from "../../formats/peft_targets.ts";
 import type { PeftFields } from "../peft/codec.ts";
-import type { TrainableTokensOptions } from "./trainable_tokens.ts";
+import { tokenRows, type TrainableTokensOptions } from "./trainable_tokens.ts";
+
+/** The `peft_type` of rows alone. */
+export const ALONE_TYPE = "TRAINABLE_TOKENS";
 
 /** `trainable_token_indices`: ids for the input embedding, or ids by module. */
 export function tokensOf(given: Json, spec: Spec): TrainableTokensOptions {
@@ -25,7 +29,8 @@ export function tokensOf(given: Json, spec: Spec): TrainableTokensOptions {
 }
 
 /** The options of a config of type TRAINABLE_TOKENS. @throws {RangeError} when its targets match no table. */
-export function standaloneTokens(fields: PeftFields, spec: Spec): TrainableTokensOptions {
+export function tokensAlone(config: PeftConfig, spec: Spec): TrainableTokensOptions {
+  const fields = knownFields(config, { token_indices: [], init_weights: true }, {});
   const ids = fields["token_indices"] ?? null;
   if (!isIds(ids)) throw wrongIds(ids);
   const targets = fields["target_modules"] ?? null;
@@ -41,6 +46,21 @@ export function standaloneTokens(fields: PeftFields, spec: Spec): TrainableToken
   return inputs.join() === chosen.join()
     ? { tokens: ids }
     : { tokens: Object.fromEntries(chosen.map((path) => [path, ids])) };
+}
+
+/** The fields of such a config. @throws {RangeError} where tables have other ids. */
+export function aloneTokens(options: TrainableTokensOptions, spec: Spec): PeftFields {
+  const rows = tokenRows(spec, options);
+  if (rows.some(({ ids }) => ids.join() !== rows[0]!.ids.join())) {
+    throw new RangeError(
+      "Cannot save trainable tokens alone with other ids for each table: PEFT has one list",
+    );
+  }
+  return {
+    init_weights: true,
+    target_modules: rows.map(({ place }) => place.path),
+    token_indices: rows[0]!.ids,
+  };
 }
 
 const isIds = (value: Json): value is readonly number[] =>

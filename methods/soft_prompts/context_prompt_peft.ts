@@ -3,9 +3,12 @@
  * reloads them. PEFT treats the text as a further example if the context's last type is a label; otherwise
  * its loss is empty.
  */
-import type { Spec } from "../../core/mod.ts";
-import type { ContextPromptTuningOptions } from "./context_prompt_tuning.ts";
-import { numberField, type PeftFields, type PeftTensor, wrong } from "../peft/codec.ts";
+import type { MethodConfig, Spec } from "../../core/mod.ts";
+import { knownFields } from "../../formats/peft_config.ts";
+import { zeros } from "../../ops/mod.ts";
+import { type MainPart, numberField, type PeftFields, type PeftTensor, wrong } from "../peft/codec.ts";
+import type { PeftForm } from "../peft/form.ts";
+import { contextPromptTuning, type ContextPromptTuningOptions } from "./context_prompt_tuning.ts";
 import { PROMPT_FIELDS } from "./prompt_peft.ts";
 import { promptStack } from "./prompt_rows.ts";
 
@@ -107,4 +110,32 @@ function numbers(fields: PeftFields, name: string): readonly number[] {
   return Array.isArray(value) && value.every((n) => typeof n === "number")
     ? value as readonly number[]
     : wrong(name, "a list of numbers", value);
+}
+
+/** Folders of `peft_type` "CPT": finalized prompts, which PEFT trains further from zero offsets, as our method does. */
+export const contextPromptPeft: PeftForm = {
+  types: ["CPT"],
+  methods: [contextPromptTuning.definition],
+  finalized: [{ definition: contextPromptTuning.definition }],
+  read: (config, { spec }) => {
+    const fields = knownFields(config, CONTEXT_PROMPT_FIELDS, {});
+    return { main: part(readContextPrompt(fields), fields, spec), fields };
+  },
+  write: ({ options }, { spec }) => {
+    const own = options as MethodConfig & ContextPromptTuningOptions;
+    return { main: part(own, writeContextPrompt(own, spec), spec), targets: {} };
+  },
+};
+
+function part(options: ContextPromptTuningOptions, fields: PeftFields, spec: Spec): MainPart {
+  const tensors = contextPromptTensors(options, spec);
+  return {
+    type: "CPT",
+    method: contextPromptTuning(options),
+    places: [],
+    tensors,
+    fields,
+    savedPrefix: "base_model.",
+    frozen: ({ backend }) => Promise.resolve({ offsets: zeros(tensors[0]!.shape, backend) }),
+  };
 }

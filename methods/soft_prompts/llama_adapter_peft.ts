@@ -3,9 +3,11 @@
  * path. PEFT has one gate per block, without tanh. It can load such a folder on Llama and Mistral; on GPT-2
  * it adds the prompt's attention after the output projection, unlike the paper, which adds it before.
  */
-import type { Spec } from "../../core/mod.ts";
-import { type LlamaAdapterOptions, llamaAdapterPlaces } from "./llama_adapter.ts";
-import { numberField, type PeftFields, type PeftTensor, wrong } from "../peft/codec.ts";
+import type { Model, Spec } from "../../core/mod.ts";
+import { knownFields } from "../../formats/peft_config.ts";
+import { type MainPart, numberField, type PeftFields, type PeftTensor, wrong } from "../peft/codec.ts";
+import type { PeftForm } from "../peft/form.ts";
+import { llamaAdapter, type LlamaAdapterOptions, llamaAdapterPlaces } from "./llama_adapter.ts";
 
 /** Fields of `peft_type` "ADAPTION_PROMPT". */
 export const LLAMA_ADAPTER_FIELDS: PeftFields = {
@@ -110,3 +112,29 @@ function checkFamily(verb: "load" | "save", family: string): void {
       : `Cannot ${verb} LLaMA-Adapter of a ${family} for PEFT, which has it on llama, mistral and gpt2`,
   );
 }
+
+/** Folders of `peft_type` "ADAPTION_PROMPT", whose targets are attentions. */
+export const llamaAdapterPeft: PeftForm = {
+  types: ["ADAPTION_PROMPT"],
+  methods: [llamaAdapter.definition],
+  read: (config, model) => {
+    const fields = knownFields(config, LLAMA_ADAPTER_FIELDS, {});
+    return { main: part(readLlamaAdapter(fields, familyOf(model)), fields, model), fields };
+  },
+  write: ({ options }, model) => {
+    const own = options as LlamaAdapterOptions;
+    return { main: part(own, writeLlamaAdapter(own, model.spec, familyOf(model)), model), targets: {} };
+  },
+};
+
+function part(options: LlamaAdapterOptions, fields: PeftFields, { spec }: Model): MainPart {
+  return {
+    type: "ADAPTION_PROMPT",
+    method: llamaAdapter(options),
+    places: [],
+    tensors: llamaAdapterTensors(options, spec),
+    fields,
+  };
+}
+
+const familyOf = ({ config }: Model): string => String(config["model_type"]);

@@ -4,8 +4,14 @@
  * the decoder's text. PEFT numbers its tasks: ours are named "0", "1" and so on.
  */
 import type { Spec } from "../../core/mod.ts";
-import { multitaskPromptStacks, type MultitaskPromptTuningOptions } from "./multitask_prompt_tuning.ts";
-import { numberField, type PeftFields, type PeftTensor, wrong } from "../peft/codec.ts";
+import { knownFields } from "../../formats/peft_config.ts";
+import { type MainPart, numberField, type PeftFields, type PeftTensor, wrong } from "../peft/codec.ts";
+import type { PeftForm } from "../peft/form.ts";
+import {
+  multitaskPromptStacks,
+  multitaskPromptTuning,
+  type MultitaskPromptTuningOptions,
+} from "./multitask_prompt_tuning.ts";
 import { PROMPT_TUNING_FIELDS, writePrompt } from "./prompt_peft.ts";
 
 /**
@@ -112,4 +118,29 @@ export function multitaskPromptTensors(
     { path: "u", key: "prefix_task_cols", shape: [tasks.length, n, rank] },
     { path: "v", key: "prefix_task_rows", shape: [tasks.length, rank, width] },
   ];
+}
+
+/** Folders of `peft_type` "MULTITASK_PROMPT_TUNING". */
+export const multitaskPromptPeft: PeftForm = {
+  types: ["MULTITASK_PROMPT_TUNING"],
+  methods: [multitaskPromptTuning.definition],
+  read: (config, { spec }) => {
+    const fields = knownFields(config, MULTITASK_PROMPT_FIELDS, {});
+    return { main: part(readMultitaskPrompt(fields), fields, spec), fields };
+  },
+  write: ({ options }, { spec }) => {
+    const own = options as MultitaskPromptTuningOptions;
+    return { main: part(own, writeMultitaskPrompt(own, spec), spec), targets: {} };
+  },
+};
+
+function part(options: MultitaskPromptTuningOptions, fields: PeftFields, spec: Spec): MainPart {
+  return {
+    type: "MULTITASK_PROMPT_TUNING",
+    method: multitaskPromptTuning(options),
+    places: [],
+    tensors: multitaskPromptTensors(options, spec),
+    fields,
+    savedPrefix: "base_model.",
+  };
 }

@@ -90,6 +90,7 @@ function classifier(): Method {
 export const classifierDefinition: MethodDefinition = {
   name: "classifier",
   options: {},
+  wholeModules: true,
   restore: () => classifier(),
 };
 

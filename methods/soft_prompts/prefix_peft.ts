@@ -5,10 +5,19 @@
  * encoder-decoder models only the decoder has them, and which of the table's layers a block reads is an
  * implementation accident: rows "peft".
  */
-import type { Spec } from "../../core/mod.ts";
-import { flagField, numberField, type PeftFields, type PeftTensor, wrong } from "../peft/codec.ts";
+import type { MethodConfig, Spec } from "../../core/mod.ts";
+import { knownFields } from "../../formats/peft_config.ts";
+import {
+  flagField,
+  type MainPart,
+  numberField,
+  type PeftFields,
+  type PeftTensor,
+  wrong,
+} from "../peft/codec.ts";
+import type { PeftForm } from "../peft/form.ts";
 import { type PrefixPlace, prefixPlaces } from "./prefix_places.ts";
-import type { PrefixTuningOptions } from "./prefix_tuning.ts";
+import { prefixTuning, type PrefixTuningOptions } from "./prefix_tuning.ts";
 import { PROMPT_FIELDS } from "./prompt_peft.ts";
 
 /** Fields of `peft_type` "PREFIX_TUNING". */
@@ -135,6 +144,36 @@ export function prefixTensors(length: number, spec: Spec): readonly PeftTensor[]
       part: { axis: 1, from: (2 * number + i) * width },
     }))
   );
+}
+
+/** Folders of `peft_type` "PREFIX_TUNING". */
+export const prefixPeft: PeftForm = {
+  types: ["PREFIX_TUNING"],
+  methods: [prefixTuning.definition],
+  finalized: [{ definition: prefixTuning.definition, when: ({ network }) => network !== "none" }],
+  read: (config, { spec }) => {
+    const fields = knownFields(config, PREFIX_FIELDS, {});
+    return { main: prefixPart(readPrefix(fields, spec), fields, spec), fields };
+  },
+  write: ({ options }, { spec }) => {
+    const prefix = options as MethodConfig & PrefixTuningOptions & { readonly length: number };
+    return { main: prefixPart(prefix, writePrefix(prefix, spec), spec), targets: {} };
+  },
+};
+
+function prefixPart(
+  options: PrefixTuningOptions & { readonly length: number },
+  fields: PeftFields,
+  spec: Spec,
+): MainPart {
+  return {
+    type: "PREFIX_TUNING",
+    method: prefixTuning(options),
+    places: [],
+    tensors: prefixTensors(options.length, spec),
+    fields,
+    savedPrefix: "base_model.",
+  };
 }
 
 /** The attentions that read the table, and its sizes; `width` is that of a layer's keys. */

@@ -3,11 +3,24 @@
  * encoder when it saves, so such a folder also holds a finished prompt. For encoder-decoder models the table
  * is [2 n, d], of which PEFT's forward pass reads the first n rows.
  */
-import type { Spec } from "../../core/mod.ts";
-import { numberField, type PeftFields, type PeftTensor, wrong } from "../peft/codec.ts";
+import type { MethodConfig, Spec } from "../../core/mod.ts";
+import { knownFields, type PeftConfig } from "../../formats/peft_config.ts";
+import {
+  type MainPart,
+  numberField,
+  type PeftFields,
+  type PeftTensor,
+  type ReadPart,
+  wrong,
+} from "../peft/codec.ts";
+import type { PeftForm } from "../peft/form.ts";
+import { iptDefinition } from "./ipt.ts";
+import { iptAutoencoderDefinition } from "./ipt_autoencoder.ts";
+import { pTuning } from "./p_tuning.ts";
 import type { PromptEncoder } from "./prompt_encoder.ts";
 import { promptStack, type PromptStart } from "./prompt_rows.ts";
-import type { PromptTuningOptions } from "./prompt_tuning.ts";
+import { promptTuning, type PromptTuningOptions } from "./prompt_tuning.ts";
+import { spotDefinition } from "./spot.ts";
 
 /** Fields common to all of PEFT's prompts, with their defaults. */
 export const PROMPT_FIELDS: PeftFields = {
@@ -185,4 +198,52 @@ function encoderFields(encoder: PromptEncoder, width: number): PeftFields | unde
       encoder_dropout: dropout,
     }
     : undefined;
+}
+
+/** Folders of prompts. A network that made the rows is evaluated: PEFT stores its result. */
+export const promptPeft: PeftForm = {
+  types: ["PROMPT_TUNING", "P_TUNING"],
+  methods: [promptTuning.definition, spotDefinition],
+  finalized: [
+    { definition: pTuning.definition },
+    { definition: iptDefinition },
+    { definition: iptAutoencoderDefinition },
+  ],
+  read: (config, { spec }) =>
+    config.type === "P_TUNING"
+      ? readOf("P_TUNING", P_TUNING_FIELDS, config, spec)
+      : readOf("PROMPT_TUNING", PROMPT_TUNING_FIELDS, config, spec),
+  write: ({ options }, { spec }) => {
+    const prompt = options as MethodConfig & PromptTuningOptions & { readonly length: number };
+    const { type, fields } = writePrompt(prompt, spec);
+    return { main: promptPart(type, prompt, spec.stacks.length, fields, spec), targets: {} };
+  },
+};
+
+function readOf(
+  type: "PROMPT_TUNING" | "P_TUNING",
+  known: PeftFields,
+  config: PeftConfig,
+  spec: Spec,
+): ReadPart {
+  const fields = knownFields(config, known, {});
+  const { options, tables } = readPrompt(type, fields);
+  return { main: promptPart(type, options, tables, fields, spec), fields };
+}
+
+function promptPart(
+  type: string,
+  options: PromptTuningOptions & { readonly length: number },
+  tables: number,
+  fields: PeftFields,
+  spec: Spec,
+): MainPart {
+  return {
+    type,
+    method: promptTuning(options),
+    places: [],
+    tensors: promptTensors(options.length, tables, spec),
+    fields,
+    savedPrefix: "base_model.",
+  };
 }

@@ -29,6 +29,13 @@ export const boftPeft: PeftCodec<BoftOptions> = {
   },
   biases: "boft_only",
   refused: {},
+  // Without its CUDA kernel PEFT uses one factor regardless of the requested number, in training and on loading, but
+  // records the requested number.
+  asStored: (fields, tensors) => {
+    const rotations = [...tensors].filter(([name]) => name.endsWith(".boft_R"));
+    const one = rotations.length > 0 && rotations.every(([, shape]) => shape[0] === 1);
+    return one ? { ...fields, boft_n_butterfly_factor: 1 } : fields;
+  },
   read: (fields) => {
     const [size, count] = [numberField(fields, "boft_block_size"), numberField(fields, "boft_block_num")];
     if ((size === 0) === (count === 0)) {

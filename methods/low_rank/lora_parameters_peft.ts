@@ -12,7 +12,7 @@ import { byPattern, type MatrixPlace, nameMatches, type Spec } from "../../core/
 import { namesField } from "../../formats/peft_config.ts";
 import type { LoraOptions } from "./lora.ts";
 import type { PeftFields, PeftTensor } from "../peft/codec.ts";
-import { matrixPlaces } from "../../io/peft/layout.ts";
+import { matrixPlaces } from "../peft/places.ts";
 
 /**
  * The layers whose matrices the field names.

@@ -4,21 +4,23 @@
  */
 import { chooseTargets, type MatrixPlace, type Model, type Spec } from "../../core/mod.ts";
 import { knownFields, type PeftConfig } from "../../formats/peft_config.ts";
-import type { LoraOptions } from "./lora.ts";
-import type { PeftCodec, PeftFields } from "../peft/codec.ts";
-import { changedBase, startOf } from "./changed_base.ts";
-import { modulesOf, tiedPairs, withExtras } from "../../io/peft/extras.ts";
-import type { FolderParts } from "../../io/peft/folder_parts.ts";
-import { mainPart, matrixPlaces, placesInPeft, savedBiases } from "../../io/peft/layout.ts";
-import { parameterPlaces, parameterTensors, withParameterRanks } from "./lora_parameters.ts";
+import type { PeftCodec, PeftFields, ReadPart } from "../peft/codec.ts";
+import { mainPart } from "../peft/layer_part.ts";
+import { savedModules } from "../peft/modules.ts";
 import { resolvedPatterns, withOurPatterns } from "../peft/patterns.ts";
+import { matrixPlaces, placesInPeft, tiedPairs } from "../peft/places.ts";
 import { layersOfFields } from "../peft/targets.ts";
+import { savedLeaves } from "../selective/modules_to_save.ts";
+import { changedBase } from "./changed_base.ts";
+import { startOf } from "./changed_start.ts";
+import type { LoraOptions } from "./lora.ts";
+import { parameterPlaces, parameterTensors, withParameterRanks } from "./lora_parameters_peft.ts";
 
 /**
  * LoRA, the change of the base by its initialization, and separate biases where a saved module has some of
  * them.
  */
-export function loraParts(codec: PeftCodec<LoraOptions>, config: PeftConfig, model: Model): FolderParts {
+export function loraPart(codec: PeftCodec<LoraOptions>, config: PeftConfig, model: Model): ReadPart {
   const start = startOf(config.fields);
   const given = knownFields(config, codec.fields, codec.refused);
   const fields = start === undefined ? given : { ...given, init_lora_weights: true };
@@ -38,13 +40,12 @@ export function loraParts(codec: PeftCodec<LoraOptions>, config: PeftConfig, mod
   }
   const begun = start === undefined ? { options: asked } : changedBase(codec, start, asked, places, model);
   const whole = mainPart(codec, begun.options, places, model.spec);
-  const part = {
+  const main = {
     ...whole,
     tensors: parameterTensors(whole.tensors, parameters),
     ..."changed" in begun && { changed: begun.changed },
-    ...apart && { biases: "lora_only" },
   };
-  return withExtras(part, fields, model);
+  return { main, fields };
 }
 
 /** The layers of `target_modules` and those of `target_parameters`. */
@@ -91,6 +92,6 @@ function withTied(
 
 /** Whether a saved module has a bias. */
 function savesBiases(fields: PeftFields, model: Model): boolean {
-  const modules = modulesOf(fields, model);
-  return modules !== undefined && savedBiases({ modules }, model).length > 0;
+  const modules = savedModules(fields, model);
+  return modules !== undefined && savedLeaves(model, { modules }).some(({ path }) => path.endsWith(".bias"));
 }
