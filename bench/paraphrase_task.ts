@@ -96,7 +96,7 @@ export interface Paraphrases {
 
 /** Data and task for encoders of any size. */
 export function paraphrases(settings: ParaphraseSettings, vocabulary: number): Paraphrases {
-  const others = DESKS.flatMap(({ intents }) => intents.map(({ id }) => id))
+  const others = Object.values(DESKS).flatMap(({ intents }) => intents.map(({ id }) => id))
     .filter((id) => !settings.requests.includes(id));
   const earlier = pairsOf(
     (key, i) => requestPair(key, i, others),

@@ -12,8 +12,11 @@ import {
   option,
   rare,
 } from "./terminal/arguments.ts";
+import { type DeskName, DESKS } from "../embedded/conversations/desks/mod.ts";
 import { THINGS, writeConversations } from "./compare/data.ts";
-import { comparison, samplesText } from "./compare/report.ts";
+import { comparison } from "./compare/report.ts";
+import { samplesText } from "./compare/samples.ts";
+import { terminalWidth } from "./terminal/text.ts";
 import { measureMethod, type MethodResult, type MethodSettings } from "./compare/method.ts";
 import { type DataFlags, dataFlags } from "./data.ts";
 import { localSource, type ModelFlags, modelFlags } from "./load.ts";
@@ -40,6 +43,7 @@ interface CompareFlags extends ModelFlags, Omit<DataFlags, "data"> {
   readonly rouge: number;
   readonly maxNewTokens: number;
   readonly samples: number;
+  readonly desk: DeskName | "all";
   readonly examples: number;
   readonly seed: number;
   readonly json?: true;
@@ -56,7 +60,7 @@ export function compare(program: Command): void {
     )
     .option(
       "-d, --data <file>",
-      "examples, JSON Lines; default generated conversations with summaries",
+      "examples, JSON Lines; default generated talk of a parcel service with summaries",
       onePath,
     );
   dataFlags(
@@ -68,7 +72,7 @@ export function compare(program: Command): void {
       `these, by name, or ./mine.ts; default ${comparedNames().join(", ")}`,
       listed,
     )
-    .option("--steps <n>", "optimizer steps of each method", integer(), 80)
+    .option("--steps <n>", "optimizer steps of each method", integer(), 160)
     .option("--batch-size <n>", "rows in a step", integer(), 8)
     .option("--rank <n>", "of low-rank methods", integer(), 8)
     .addOption(
@@ -86,6 +90,12 @@ export function compare(program: Command): void {
     .option("--rouge <n>", "answers to write and score, before and after", integer(0), 32)
     .option("--max-new-tokens <n>", "in those answers", integer(), 96)
     .option("--samples <n>", "answers to print of each method", integer(0), 3)
+    .addOption(
+      rare(
+        new Option("--desk <name>", "the kind of company whose conversations are generated")
+          .choices([...Object.keys(DESKS), "all"]).default("delivery"),
+      ),
+    )
     .addOption(
       rare(option("--examples <n>", "conversations to generate", integer(2), 864)),
     )
@@ -112,7 +122,10 @@ async function run(flags: CompareFlags): Promise<void> {
   const folder = temporaryFolder("graft-compare-");
   try {
     const data = flags.data ?? `${folder}/conversations.jsonl`;
-    if (flags.data === undefined) await writeConversations(data, flags.examples, flags.seed);
+    if (flags.data === undefined) {
+      const { examples, seed, desk } = flags;
+      await writeConversations(data, examples, seed, desk === "all" ? undefined : desk);
+    }
     const results: MethodResult[] = [];
     const chosen = await chosenMethods(flags);
     for (const [i, { named, definition }] of chosen.entries()) {
@@ -127,13 +140,26 @@ async function run(flags: CompareFlags): Promise<void> {
     }
     const seconds = (performance.now() - started) / 1000;
     if (flags.json) printJson({ model, seconds, methods: results });
-    else {print(
-        [comparison(results, { ...flags, seconds }), ...samplesText(results, flags.samples)].join("\n"),
-      );}
+    else {
+      const layout = { count: flags.samples, width: terminalWidth(), terms: termsOf(flags) };
+      const report = [comparison(results, { ...flags, seconds }), ...samplesText(results, layout)];
+      print([...report, ...(flags.data === undefined ? NEXT : [])].join("\n"));
+    }
   } finally {
     await rm(folder, { recursive: true });
   }
 }
+
+/** Of own data it is not known what things it is about. */
+const termsOf = ({ data }: CompareFlags): readonly string[] => data === undefined ? THINGS : [];
+
+/** What to do after the demo. */
+const NEXT: readonly string[] = [
+  "",
+  "What next? Your own data: graft compare -m MODEL -d train.jsonl",
+  "An adapter to keep:       graft finetune -m MODEL -d train.jsonl -o adapter",
+  "Every other method:       graft methods",
+];
 
 /** A method with the name that it was given. */
 type Named = ChosenMethod & { readonly named: string };
@@ -192,8 +218,7 @@ function settingsOf(
       learningRate: ofMethod(flags.rates, definition) ??
         (flags.model === undefined ? shortRateOf(definition) : commandLineOf(definition).rate),
     },
-    // Of own data it is not known what things it is about.
-    terms: flags.data === undefined ? THINGS : [],
+    terms: termsOf(flags),
     heldOut: flags.heldOut ?? (flags.data === undefined ? 64 : 0.2),
     ...options !== undefined && { options },
     ...threads !== undefined && { threads },

@@ -24,7 +24,7 @@ export interface Variety {
 
 const NAMES = new Set([...CITIES, ...FIRST_NAMES, ...LAST_NAMES].map((name) => name.toLowerCase()));
 const DATES = new Set([...MONTHS, ...WEEKDAYS].map((name) => name.toLowerCase()));
-const COMPANIES = DESKS.flatMap(({ companies }) => companies);
+const COMPANIES = Object.values(DESKS).flatMap(({ companies }) => companies);
 const LONG_NAME = new RegExp([...STREETS, ...COMPANIES].join("|"), "g");
 
 /**

@@ -25,7 +25,7 @@ export interface MessagePair {
  */
 export function requestPair(key: Key, index: number, reasons?: readonly string[]): MessagePair {
   const base = fold(fold(key, "request pair"), index);
-  const desks = DESKS.map((desk) =>
+  const desks = Object.values(DESKS).map((desk) =>
     [desk, desk.intents.filter(({ id }) => reasons === undefined || reasons.includes(id))] as const
   ).filter(([, intents]) => intents.length > 1);
   if (desks.length === 0) {

@@ -46,7 +46,8 @@ export const CONFIG: ModelConfig = {
   tie_word_embeddings: true,
   hidden_act: "silu",
   bos_token_id: null,
-  eos_token_id: 0,
+  // The end of a text, and a user's mark, which ends an answer.
+  eos_token_id: [0, 1],
   pad_token_id: 0,
   torch_dtype: "float16",
 };

@@ -63,12 +63,31 @@ export interface Summarized {
  * assert.deepEqual([...facts], ["3 may", "kettle", "la-7353", "anna", "22.75"]);
  * ```
  */
-export function factsIn(text: string, { terms = [] }: FactOptions = {}): ReadonlySet<string> {
-  const { left, dates } = takeDates(text);
-  const words = [...left.matchAll(WORD)].flatMap(({ 0: word, index }) =>
-    factsOfWord(word, left.slice(0, index))
-  );
-  return new Set([...dates, ...terms.map(lower).filter((term) => hasWords(text, term)), ...words]);
+export function factsIn(text: string, options: FactOptions = {}): ReadonlySet<string> {
+  return new Set(placedFacts(text, options).map(({ fact }) => fact));
+}
+
+/**
+ * Where a summary states facts that do not stand in its conversation: offsets [from, to) into `written`, ascending.
+ *
+ * @example
+ * ```ts
+ * import { inventedFacts } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * const written = "Anna from Lyon waits for 4711.";
+ * const spans = inventedFacts({ conversation: "Customer: Hi, Anna here. My order 4711 is late.", written });
+ * assert.deepEqual(spans.map(([from, to]) => written.slice(from, to)), ["Lyon"]);
+ * ```
+ */
+export function inventedFacts(
+  { conversation, written }: Pick<Summarized, "conversation" | "written">,
+  options: FactOptions = {},
+): readonly (readonly [from: number, to: number])[] {
+  const stands = standingIn(conversation, options);
+  return placedFacts(written, options)
+    .filter(({ fact }) => !stands(fact))
+    .map(({ from, to }) => [from, to] as const)
+    .sort(([a], [b]) => a - b);
 }
 
 /**
@@ -135,14 +154,34 @@ const MONTH = "January|February|March|April|May|June|July|August|September|Octob
 const DAY = "(?<!\\d|\\d[.,:])(\\d{1,2})(?:st|nd|rd|th)?";
 const DATE = new RegExp(`${DAY}(?: of)? (${MONTH})\\b|\\b(${MONTH}) ${DAY}(?![\\d\\p{L}]|[.,:]\\d)`, "gu");
 
-/** The dates of a text as "3 may", and the text without them. */
-function takeDates(text: string): { readonly left: string; readonly dates: readonly string[] } {
-  const dates: string[] = [];
-  const left = text.replace(DATE, (_, day?: string, month?: string, first?: string, second?: string) => {
-    dates.push(`${Number(day ?? second)} ${lower((month ?? first)!)}`);
-    return "…"; // no start of a sentence
+/** A fact and where it stands in its text: offsets [from, to). */
+interface PlacedFact {
+  readonly fact: string;
+  readonly from: number;
+  readonly to: number;
+}
+
+/** The facts of a text: dates, then terms, then words. */
+function placedFacts(text: string, { terms = [] }: FactOptions): readonly PlacedFact[] {
+  const { left, dates } = takeDates(text);
+  const words = [...left.matchAll(WORD)].flatMap(({ 0: word, index }) =>
+    factsOfWord(word, left.slice(0, index)).map((fact) => ({ fact, from: index, to: index + word.length }))
+  );
+  return [...dates, ...terms.map(lower).flatMap((term) => occurrences(text, term)), ...words];
+}
+
+/** The dates of a text as "3 may", and the text with dots, which start no sentence, in their place. */
+function takeDates(text: string): { readonly left: string; readonly dates: readonly PlacedFact[] } {
+  const dates = [...text.matchAll(DATE)].map((match) => {
+    const [said, day, month, first, second] = match;
+    const { index } = match;
+    return {
+      fact: `${Number(day ?? second)} ${lower((month ?? first)!)}`,
+      from: index,
+      to: index + said.length,
+    };
   });
-  return { left, dates };
+  return { left: text.replace(DATE, (said: string) => "…".repeat(said.length)), dates };
 }
 
 /** An address, or letters and digits joined by signs that end no word. */
@@ -165,10 +204,15 @@ function keysOf(word: string): readonly string[] {
 
 const lower = (text: string): string => text.toLowerCase();
 
-/** Whether words, in small letters, stand in a text as such, or as a plural. */
-function hasWords(text: string, words: string): boolean {
+/** Where words, in small letters, stand in a text as such, or as a plural. */
+function occurrences(text: string, words: string): readonly PlacedFact[] {
   const escaped = words.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
-  return new RegExp(`(?<![\\p{L}\\p{N}])${escaped}s?(?![\\p{L}\\p{N}])`, "u").test(lower(text));
+  const pattern = new RegExp(`(?<![\\p{L}\\p{N}])${escaped}s?(?![\\p{L}\\p{N}])`, "gu");
+  return [...lower(text).matchAll(pattern)].map(({ 0: said, index }) => ({
+    fact: words,
+    from: index,
+    to: index + said.length,
+  }));
 }
 
 /** What a sentence begins with without naming anybody. */

@@ -70,7 +70,12 @@ export interface Measured {
   /** Shares of true and of wanted facts, over all answers; absent where there is no fact. */
   readonly precision?: number;
   readonly recall?: number;
-  readonly samples: readonly Sample[];
+  readonly samples: readonly WrittenSample[];
+}
+
+/** A sample with the conversation, or whatever the prompt gives, that it answers. */
+export interface WrittenSample extends Sample {
+  readonly conversation: string;
 }
 
 /** The result of a method's process, as JSON. */
@@ -194,16 +199,13 @@ async function measure(model: Model<Tokenizer>, data: Data, settings: MethodSett
   const numbers = Array.from({ length: n }, (_, i) => i);
   const examples = numbers.map((i) => data.texts!.heldOut(i));
   const references = examples.map(({ answer }) => answer);
-  const samples = await samplesOf(model, pickRows(data.heldOut, numbers), references, {
+  const written = await samplesOf(model, pickRows(data.heldOut, numbers), references, {
     maxNewTokens: settings.maxNewTokens,
     batchSize: 16,
   });
+  const samples = written.map((sample, i) => ({ ...sample, conversation: contextOf(examples[i]!) }));
   const { precision, recall } = faithfulness(
-    samples.map(({ reference, written }, i) => ({
-      conversation: contextOf(examples[i]!),
-      wanted: reference,
-      written,
-    })),
+    samples.map(({ conversation, reference, written }) => ({ conversation, wanted: reference, written })),
     settings,
   );
   return {

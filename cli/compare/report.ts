@@ -74,20 +74,3 @@ const LEGEND: readonly string[] = [
   "that stands in the conversation. Recall: of those wanted, the share it wrote.",
   "File: the adapter, or the whole model.",
 ];
-
-/** The first answers: what was wanted, what the untrained model wrote, and what each method did. */
-export function samplesText(results: readonly MethodResult[], count: number): readonly string[] {
-  const first = results[0]!;
-  const width = Math.max(...results.map(({ title }) => title.length), "untrained".length);
-  const line = (who: string, text: string): string =>
-    `${who.padEnd(width)}  ${short(text.replace(/\s+/g, " "))}`;
-  return first.after.samples.slice(0, count).flatMap(({ reference }, i) => [
-    "",
-    line("wanted", reference),
-    line("untrained", first.before.samples[i]!.written),
-    ...results.map((r) => line(r.title, r.after.samples[i]!.written)),
-  ]);
-}
-
-/** An untrained model may repeat a word to the end. */
-const short = (text: string): string => text.length <= 400 ? text : `${text.slice(0, 400)}…`;

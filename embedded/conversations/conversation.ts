@@ -4,7 +4,7 @@
  */
 import { fold, type Key } from "../../tensor/key.ts";
 import { drawFacts } from "./common.ts";
-import { DESKS } from "./desks/mod.ts";
+import { type DeskName, DESKS } from "./desks/mod.ts";
 import { IDENTITY, OBSTACLES, SIDE_QUESTIONS } from "./detours.ts";
 import { chance, expand, type Facts, pick, randomBelow, shuffle, tidy } from "./grammar.ts";
 import type { Desk, Intent } from "./intent.ts";
@@ -40,13 +40,15 @@ export interface Conversation {
 /** Minimum and maximum numbers of lines and words of a dialogue. */
 export const LIMITS = { turns: [3, 12], words: [60, 220] } as const;
 
-const INTENTS: readonly (readonly [Desk, Intent])[] = DESKS.flatMap((desk) =>
-  desk.intents.map((intent) => [desk, intent] as const)
-);
+function intentsOf(desks: readonly Desk[]): readonly (readonly [Desk, Intent])[] {
+  return desks.flatMap((desk) => desk.intents.map((intent) => [desk, intent] as const));
+}
+
+const ALL = intentsOf(Object.values(DESKS));
 
 /** The names of all intents. */
 export function intents(): readonly string[] {
-  return INTENTS.map(([, intent]) => intent.id);
+  return ALL.map(([, intent]) => intent.id);
 }
 
 /**
@@ -54,13 +56,17 @@ export function intents(): readonly string[] {
  *
  * @param key The key of the series: the same for training and test, which differ by index.
  * @param index An integer of at least 0.
+ * @param desk Of one kind of company; default of any.
  * @throws {RangeError} when a hundred drafts had the wrong length, which does not happen with the texts here.
  */
-export function conversation(key: Key, index: number): Conversation {
+export function conversation(key: Key, index: number, desk?: DeskName): Conversation {
   const base = fold(fold(key, "conversation"), index);
-  const [desk, intent] = pick(fold(base, "intent"), INTENTS);
+  const [company, intent] = pick(
+    fold(base, "intent"),
+    desk === undefined ? ALL : intentsOf([DESKS[desk]]),
+  );
   for (let attempt = 0; attempt < 100; attempt++) {
-    const draft = draw(fold(base, attempt), desk, intent);
+    const draft = draw(fold(base, attempt), company, intent);
     if (draft !== undefined) return { id: `${intent.id}-${index}`, intent: intent.id, ...draft };
   }
   throw new RangeError(`Cannot draw conversation ${index}: every draft of "${intent.id}" has a wrong length`);

@@ -1,6 +1,7 @@
 /** `graft compare` on a tiny model: one table from four processes. */
 import assert from "node:assert/strict";
 import { quantize, weightBytes } from "../../core/mod.ts";
+import { DESKS } from "../../embedded/conversations/desks/mod.ts";
 import { conversation } from "../../embedded/conversations/mod.ts";
 import { comparison } from "../../cli/compare/report.ts";
 import { writeConversations } from "../../cli/compare/data.ts";
@@ -80,7 +81,7 @@ Deno.test("graft compare prints a table and samples, on generated conversations 
     good.out,
     /^method +trainable +peak +loss +ROUGE-L +precision +recall +file\n\(IA\)³ +104 .* → .*\n/,
   );
-  for (const line of good.out.split("\n\nwanted")[0]!.split("\n")) assert.ok(line.length <= 80, line);
+  for (const line of good.out.split("\n")) assert.ok(line.length <= 80, line);
   assert.match(good.out, /\nwanted +\w+ \w+\nuntrained .*\n\(IA\)³ .*\n$/);
   const wide = await graft([
     "compare",
@@ -104,6 +105,21 @@ Deno.test("writeConversations() writes generated conversations of a seed, none o
   const { dialogue, summary } = conversation(fold(key(3), "compare"), 4);
   assert.equal(lines.length, 5);
   assert.deepEqual(lines[4], { dialogue, summary });
+});
+
+Deno.test("writeConversations() of one desk has its intents alone", async () => {
+  using folder = temporaryFolder();
+  const path = `${folder.path}/data.jsonl`;
+  await writeConversations(path, 12, 3, "delivery");
+  const ids = new Set(DESKS.delivery.intents.map(({ id }) => id));
+  const dialogues = Deno.readTextFileSync(path).trimEnd().split("\n").map((line) =>
+    JSON.parse(line).dialogue
+  );
+  dialogues.forEach((dialogue, i) => {
+    const made = conversation(fold(key(3), "compare"), i, "delivery");
+    assert.equal(dialogue, made.dialogue);
+    assert.ok(ids.has(made.intent), made.intent);
+  });
 });
 
 Deno.test("comparison() of four methods fits 80 columns and says of each what is true and what was wanted", () => {

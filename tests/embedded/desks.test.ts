@@ -23,7 +23,10 @@ for (const name of files) {
 
 Deno.test("DESKS are all files of the folder, their intents have names of their own, and every shared list is read", () => {
   const ids = files.flatMap((name) => dataOf(name).intents.map(({ id }) => id));
-  assert.deepEqual(DESKS.flatMap(({ intents }) => intents.map(({ id }) => id)).sort(), ids.sort());
+  assert.deepEqual(
+    Object.values(DESKS).flatMap(({ intents }) => intents.map(({ id }) => id)).sort(),
+    ids.sort(),
+  );
   assert.equal(new Set(ids).size, ids.length);
   const read = new Set(files.flatMap((name) => listsOf(dataOf(name))));
   assert.deepEqual(Object.keys(SHARED).filter((name) => !read.has(name)), []);

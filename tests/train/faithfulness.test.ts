@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { conversation } from "../../embedded/conversations/mod.ts";
 import { key } from "../../tensor/key.ts";
-import { countFacts, factsIn, faithfulness } from "../../train/faithfulness.ts";
+import { countFacts, factsIn, faithfulness, inventedFacts } from "../../train/faithfulness.ts";
 
 const facts = (
   text: string,
@@ -135,4 +135,27 @@ Deno.test("faithfulness() of the conversations' own summaries is nearly 1", () =
   const { precision, recall } = faithfulness(summaries);
   assert.equal(recall, 1);
   assert.ok(precision! > 0.995 && precision! < 1, `${precision}`);
+});
+
+Deno.test("inventedFacts() finds the spans of what the conversation lacks, dates and terms whole", () => {
+  const conversation = "Customer: hi, anna here. The kettle of 3 May costs 20 euros.";
+  const written = "Anna paid £30 for kettles and two fans on 3rd of June in New-Oslo.";
+  const spans = inventedFacts({ conversation, written }, { terms: ["kettle", "fan"] });
+  assert.deepEqual(spans.map(([from, to]) => written.slice(from, to)), [
+    "30",
+    "fans",
+    "3rd of June",
+    "New-Oslo",
+  ]);
+});
+
+Deno.test("inventedFacts() has a span where countFacts() counts a fact that is not true, and none elsewhere", () => {
+  fc.assert(fc.property(fc.nat(300), fc.nat(300), (a, b) => {
+    const [own, other] = [conversation(key(1), a), conversation(key(1), b)];
+    const texts = { conversation: own.dialogue, wanted: own.summary, written: other.summary };
+    const { stated, true: standing } = countFacts(texts);
+    const spans = inventedFacts(texts);
+    const facts = new Set(spans.flatMap(([from, to]) => [...factsIn(`so ${texts.written.slice(from, to)}`)]));
+    assert.equal(facts.size, stated - standing);
+  }));
 });

@@ -12,16 +12,29 @@ import telecom from "./telecom.json" with { type: "json" };
 import travel from "./travel.json" with { type: "json" };
 import utilities from "./utilities.json" with { type: "json" };
 
-/** All kinds of companies in the generator. */
-export const DESKS: readonly Desk[] = [
-  deskOf(shop),
-  deskOf(delivery),
-  deskOf(telecom),
-  deskOf(travel),
-  deskOf(bank),
-  deskOf(insurance),
-  deskOf(software),
-  deskOf(utilities),
-  deskOf(health),
-  deskOf(leisure),
-];
+/** All kinds of companies in the generator, by the names of their files. */
+export const DESKS: Readonly<Record<DeskName, Desk>> = {
+  shop: deskOf(shop),
+  delivery: deskOf(delivery),
+  telecom: deskOf(telecom),
+  travel: deskOf(travel),
+  bank: deskOf(bank),
+  insurance: deskOf(insurance),
+  software: deskOf(software),
+  utilities: deskOf(utilities),
+  health: deskOf(health),
+  leisure: deskOf(leisure),
+};
+
+/** The name of a desk. */
+export type DeskName =
+  | "shop"
+  | "delivery"
+  | "telecom"
+  | "travel"
+  | "bank"
+  | "insurance"
+  | "software"
+  | "utilities"
+  | "health"
+  | "leisure";
