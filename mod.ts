@@ -30,6 +30,7 @@ export { smallConfig, type SmallSizes } from "./models/small_config.ts";
 export { embed, type EmbedOptions } from "./models/embed.ts";
 export { type LayerRange, replicateLayers } from "./models/replicate_layers.ts";
 export { classNames, headModules, type Task } from "./models/task.ts";
+export { auto, type AutoOptions } from "./ops/auto/mod.ts";
 export { reference } from "./ops/reference/mod.ts";
 export { gpu, type GpuBackend, type GpuOptions } from "./ops/gpu/mod.ts";
 export { native, type NativeOptions } from "./ops/native/mod.ts";

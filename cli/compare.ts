@@ -19,7 +19,7 @@ import { samplesText } from "./compare/samples.ts";
 import { terminalWidth } from "./terminal/text.ts";
 import { measureMethod, type MethodResult, type MethodSettings } from "./compare/method.ts";
 import { type DataFlags, dataFlags } from "./data.ts";
-import { localSource, type ModelFlags, modelFlags } from "./load.ts";
+import { localSource, type ModelFlags, modelFlags, withBackend } from "./load.ts";
 import { modelSource } from "./model_source.ts";
 import type { MethodDefinition } from "../core/mod.ts";
 import type { JsonOptions } from "../core/options/mod.ts";
@@ -111,7 +111,7 @@ export function compare(program: Command): void {
       "\nExamples:\n  graft compare\n  graft compare -m model.gguf --data train.jsonl --steps 50",
     )
     .action(async (flags: CompareFlags) => {
-      if (flags.one === undefined) await run(flags);
+      if (flags.one === undefined) await run(withBackend(flags));
       else printJson(await measureMethod(JSON.parse(await readFile(flags.one, "utf8"))));
     });
 }

@@ -100,9 +100,6 @@ export function finetune(program: Command): void {
       if (flags.config !== undefined) {
         throw new UsageError("Expected --plan with --config: a config has no weights");
       }
-      if (flags.memory !== undefined && flags.backend !== "gpu") {
-        throw new UsageError("Expected --plan or --backend gpu with --memory: other backends have no budget");
-      }
       const { method } = await chosenFlags(flags);
       if (flags.data === undefined) {
         throw new UsageError("Expected --data: a file of examples, one JSON object a line");

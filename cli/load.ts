@@ -7,6 +7,7 @@ import { baseModelName, sameBaseName } from "../io/base_model_name.ts";
 import { loadTask } from "../io/task_file.ts";
 import { loadModel, type LoadOptions } from "../io/load_model.ts";
 import { localHeaders, localPath } from "../io/local_path.ts";
+import { BACKEND_NAMES, chooseBackend } from "../ops/auto/mod.ts";
 import { gpu, type GpuOptions } from "../ops/gpu/mod.ts";
 import { reference } from "../ops/reference/mod.ts";
 import { native } from "../ops/native/mod.ts";
@@ -18,9 +19,12 @@ import { modelOption, modelSource } from "./model_source.ts";
 import { downloadNotes } from "./terminal/download_notes.ts";
 import { note } from "./terminal/output.ts";
 
+/** A backend's name. */
+export type BackendName = typeof BACKEND_NAMES[number];
+
 /** Where to compute. */
 export interface BackendFlags {
-  readonly backend: "wasm" | "native" | "reference" | "gpu";
+  readonly backend: BackendName | "auto";
   readonly threads?: number;
   /** Times kernels, on the gpu. */
   readonly profile?: true;
@@ -44,7 +48,10 @@ export interface ModelFlags extends BackendFlags {
 function backendFlags(command: Command): Command {
   return command
     .addOption(
-      choice("--backend <name>", "where to compute", ["wasm", "native", "reference", "gpu"]).default("wasm"),
+      choice("--backend <name>", "where to compute; auto: what fits", [
+        "auto",
+        ...BACKEND_NAMES,
+      ]).default("auto"),
     )
     .option("--threads <n>", "of the CPU; default the machine's, at most 8 on wasm", integer());
 }
@@ -95,6 +102,13 @@ export function checkPrecision({ backend, precision }: BackendFlags): void {
   }
 }
 
+/** @throws {UsageError} on a budget for a backend that has none. */
+export function checkBudget({ backend, memory }: BackendFlags): void {
+  if (memory !== undefined && backend !== "gpu") {
+    throw new UsageError("Expected --plan or --backend gpu with --memory: other backends have no budget");
+  }
+}
+
 /** Adds `--dtype`. */
 export function dtypeFlag(command: Command): Command {
   return command.addOption(
@@ -109,10 +123,23 @@ export function dtypeFlag(command: Command): Command {
 /** The flag as an option of loading. */
 export const dtypeOf = ({ dtype }: DtypeFlags): DtypeFlags => dtype === undefined ? {} : { dtype };
 
+/** Flags with the backend that "auto" means, which is said. @throws {UsageError} when `GRAFT_BACKEND` names none. */
+export function withBackend<F extends BackendFlags>(flags: F): F & { readonly backend: BackendName } {
+  const { backend } = flags;
+  if (backend !== "auto") return { ...flags, backend };
+  try {
+    const { name, line } = chooseBackend();
+    note(line);
+    return { ...flags, backend: name };
+  } catch (cause) {
+    throw new UsageError((cause as Error).message, { cause });
+  }
+}
+
 /** Starts the backend. Close it when done. */
 export async function openBackend(flags: BackendFlags): Promise<Backend> {
-  const { backend, threads, profile, precision = "f32", memory } = flags;
-  checkPrecision(flags);
+  const { backend, threads, profile, precision = "f32", memory } = withBackend(flags);
+  checkPrecision({ backend, precision });
   switch (backend) {
     case "wasm":
       return await wasm(threads === undefined ? {} : { threads });

@@ -24,7 +24,14 @@ import { chosenFlags, type FinetuneFlags } from "./finetune/settings.ts";
 import { checkFlags } from "../tuning/method_from_flags.ts";
 import { note, print, printJson } from "./terminal/output.ts";
 import { axesOf, gridPoints, type Point, randomPoints } from "./sweep/points.ts";
-import { OtherRun, type PlannedRun, runFolder, type SweepRun, taken } from "./sweep/runs.ts";
+import {
+  OtherRun,
+  type PlannedRun,
+  runFolder,
+  type SweepRun,
+  taken,
+  withSweepsBackend,
+} from "./sweep/runs.ts";
 import { sorted, sweepTable } from "./sweep/table.ts";
 import { systemCode } from "../platform/files.ts";
 
@@ -117,7 +124,7 @@ async function run(command: Command, flags: SweepFlags): Promise<void> {
   ));
   checkFolder(folder, flags.resume === true);
   await checkRegularFile(data);
-  const runs = await all(planned, await fileHash(data), folder, flags);
+  const runs = await all(await withSweepsBackend(planned), await fileHash(data), folder, flags);
   show(runs, flags);
   if (runs.some(({ error }) => error !== undefined)) throw new Exit(1);
 }

@@ -3,6 +3,7 @@
 /** What graft asks of Deno, written out so that other compilers than Deno's know it. */
 export interface DenoRuntime {
   readonly build: { readonly os: string };
+  readonly permissions: { querySync(asked: DenoPermission): { readonly state: string } };
   openSync(path: string, options: { readonly write: boolean }): DenoFile;
   makeTempDirSync(options: { readonly prefix: string }): string;
   makeTempFileSync(options: { readonly prefix: string; readonly dir?: string }): string;
@@ -21,6 +22,12 @@ export interface DenoRuntime {
   ): { readonly symbols: Readonly<Record<string, unknown>>; close(): void };
   readonly UnsafePointer: { create(address: bigint): object | null };
   readonly UnsafePointerView: { getArrayBuffer(pointer: object, bytes: number): ArrayBuffer };
+}
+
+/** A right that a program may have. */
+export interface DenoPermission {
+  readonly name: "env" | "ffi";
+  readonly variable?: string;
 }
 
 /** An open file. */

@@ -22,6 +22,10 @@ export interface ForeignLibrary {
 /** Whether this runtime opens libraries. */
 export const canOpenLibraries = (): boolean => deno !== undefined;
 
+/** Whether the program may open libraries without asking anybody. */
+export const mayOpenLibraries = (): boolean =>
+  deno === undefined || deno.permissions.querySync({ name: "ffi" }).state === "granted";
+
 /**
  * Opens a library.
  *

@@ -122,6 +122,11 @@ export interface MemoryUse {
 export interface Backend {
   /** Which backend it is. */
   readonly name: "reference" | "wasm" | "native" | "gpu" | "shapes";
+  /**
+   * Which build of the kernels computes: backends of one name and build give the same bits on one kind of CPU. Absent where the
+   * runtime itself compiles them.
+   */
+  readonly kernels?: string;
 
   /**
    * Uninitialised bytes. @throws {Error} when memory is exhausted; the message states how much was requested

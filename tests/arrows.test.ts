@@ -26,6 +26,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   "ops/wasm": ["tensor", "platform"],
   // The same kernels compiled for the machine: only the machine under them is another.
   "ops/native": ["tensor", "ops/wasm", "platform"],
+  "ops/auto": ["tensor", "ops/wasm", "ops/native", "ops/reference", "ops/gpu", "platform"],
   "ops/gpu": ["tensor"],
   "numerics": ["tensor", "ops"],
   // Each room of core may import those before it.

@@ -37,6 +37,15 @@ export function checkSameRun(
       throw new RangeError(`Cannot resume ${folder.path}: ${differs} than when the run began`);
     }
   }
+  const [built, here] = [then["kernels"], now["kernels"]];
+  // Checkpoints of earlier versions name none.
+  if (built !== undefined && built !== here) {
+    throw new RangeError(
+      `Cannot resume ${folder.path}: it began on the kernels of build ${built}, and those here are of build ${
+        here ?? "none"
+      }, which may round otherwise; resume it with the version of graft that began it, or start again`,
+    );
+  }
 }
 
 /** An option whose value has changed, its values as JSON or "not given". */

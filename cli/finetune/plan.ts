@@ -22,7 +22,7 @@ import {
   rateOf,
 } from "./settings.ts";
 import { taskFor } from "./task.ts";
-import { dtypeOf, localShapes } from "../load.ts";
+import { dtypeOf, localShapes, withBackend } from "../load.ts";
 import { modelSource } from "../model_source.ts";
 import { note, print, printJson, showBytes, table } from "../terminal/output.ts";
 
@@ -57,7 +57,7 @@ export async function planRun(given: FinetuneFlags): Promise<void> {
       `${fits ? "Fits" : "Does not fit"} in ${showBytes(flags.memory)}: ${showBytes(plan.total)} are needed`,
     );
   }
-  if (flags.backend === "wasm" && plan.total > WASM_LIMIT) {
+  if (plan.total > WASM_LIMIT && withBackend(flags).backend === "wasm") {
     note(`The wasm backend holds ${showBytes(WASM_LIMIT)} at most: this run needs another backend`);
   }
 }

@@ -27,11 +27,12 @@ import { baseOf, heldOutShare, openEvaluated, plannedSizes, planOf } from "./pla
 import { type FinishedRun, writeResult } from "./result.ts";
 import { noteFirstRow } from "./first_row.ts";
 import { startIn } from "./start.ts";
+import { withRunsBackend } from "./where.ts";
 import { type ChosenFlags, chosenFlags, type FinetuneFlags, fingerprint, stoppingOf } from "./settings.ts";
 import { commandLineOf } from "../../tuning/chosen_method.ts";
 import { taskFor } from "./task.ts";
 import { type Interrupt, interruptible } from "../terminal/interrupt.ts";
-import { checkPrecision, dtypeOf, localSource, openModel } from "../load.ts";
+import { checkBudget, checkPrecision, dtypeOf, localSource, openModel } from "../load.ts";
 import { modelSource } from "../model_source.ts";
 import { checkFlags } from "../../tuning/method_from_flags.ts";
 import { note, showBytes, showCount } from "../terminal/output.ts";
@@ -53,11 +54,13 @@ export type Reported = Parameters<typeof report>[1];
 
 /** Runs to the end, or until Ctrl-C stops it. */
 export async function finetuneResult(given: RunFlags): Promise<Reported> {
-  const flags = await chosenFlags(given);
-  checkFlags(flags);
+  const chosen = await chosenFlags(given);
+  checkFlags(chosen);
+  const folder = openRunFolder(chosen.output, modeOf(chosen));
+  const flags = withRunsBackend(chosen, folder);
+  checkBudget(flags);
   checkProfile(flags);
   checkPrecision(flags);
-  const folder = openRunFolder(flags.output, modeOf(flags));
   const named = await modelSource(flags);
   const source = await localSource(named);
   const task = await taskFor(flags, checkpointShapes(source));
@@ -89,6 +92,7 @@ export async function finetuneResult(given: RunFlags): Promise<Reported> {
       data: data.sha256,
       ...other !== undefined && { evalData: other.sha256 },
       options: fingerprint(flags, maxLength),
+      ...opened.backend.kernels !== undefined && { kernels: opened.backend.kernels },
     };
     const loaded = memory(opened.backend).peak;
     const pad = padOf(tokenizer);

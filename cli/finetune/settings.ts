@@ -25,7 +25,7 @@ import {
   type WarmUp,
 } from "../../train/mod.ts";
 import type { DataFlags } from "../data.ts";
-import type { DtypeFlags, ModelFlags } from "../load.ts";
+import type { BackendName, DtypeFlags, ModelFlags } from "../load.ts";
 import { chooseMethod, type ChosenMethod, commandLineOf } from "../../tuning/chosen_method.ts";
 
 /** Names of the optimizers. */
@@ -154,7 +154,10 @@ function isQuantizedBase(model: Model): boolean {
 }
 
 /** Everything that determines the bits of a run: two runs with equal fingerprints take the same steps. */
-export function fingerprint(flags: ChosenFlags, maxLength: number): Readonly<Record<string, Json>> {
+export function fingerprint(
+  flags: ChosenFlags & { readonly backend: BackendName },
+  maxLength: number,
+): Readonly<Record<string, Json>> {
   return {
     method: flags.method,
     rank: flags.rank ?? null,

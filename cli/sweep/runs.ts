@@ -4,6 +4,10 @@ import { createHash } from "node:crypto";
 import { writeTextAtomically } from "../../formats/atomic_write.ts";
 import { parseJson } from "../../formats/strict_json.ts";
 import { optionalFile } from "../../io/tokenizer_files.ts";
+import { exists } from "../../io/path_exists.ts";
+import { BACKEND_NAMES } from "../../ops/auto/mod.ts";
+import { type BackendName, withBackend } from "../load.ts";
+import { recordedBackend } from "../finetune/where.ts";
 import { Exit } from "../terminal/arguments.ts";
 import { changedOption } from "../../tuning/run_identity.ts";
 import { finetuneResult, type Reported, type RunFlags } from "../finetune/run.ts";
@@ -73,6 +77,26 @@ export async function taken(planned: PlannedRun, data: string, fresh: () => void
     `${JSON.stringify({ options: identity, result }, null, 2)}\n`,
   );
   return { point, seed, folder, result };
+}
+
+/** Runs of which those for "auto" compute on one backend: the one that some have run on, or the one that fits. */
+export async function withSweepsBackend(planned: readonly PlannedRun[]): Promise<readonly PlannedRun[]> {
+  const open = planned.filter(({ flags }) => flags.backend === "auto");
+  if (open[0] === undefined) return planned;
+  const earlier = (await Promise.all(open.map(({ flags }) => earlierBackend(flags.output)))).find((name) =>
+    name !== undefined
+  );
+  const backend = earlier ?? withBackend(open[0].flags).backend;
+  return planned.map((run) => open.includes(run) ? { ...run, flags: { ...run.flags, backend } } : run);
+}
+
+/** The backend that a run in a folder was done on or began on; undefined of none. */
+async function earlierBackend(folder: string): Promise<BackendName | undefined> {
+  const named = (await finished(folder))?.options["backend"];
+  const done = BACKEND_NAMES.find((name) => name === named);
+  if (done !== undefined) return done;
+  const state = `${folder}/checkpoint/state.safetensors`;
+  return exists(state) ? recordedBackend(state) : undefined;
 }
 
 /** A folder that belongs to another sweep. */

@@ -21,7 +21,8 @@ export function startNative(path: string, threads: number, sources?: string): Ma
     functionsOf(
       library.symbols,
     );
-  if (sources !== undefined && made() !== parseInt(sources.slice(0, 8), 16)) {
+  const build = (made() >>> 0).toString(16).padStart(8, "0");
+  if (sources !== undefined && build !== sources.slice(0, 8)) {
     library.close();
     throw new Error(
       `Cannot open the native kernels "${path}": they were built from other sources than these; build them again with ` +
@@ -34,7 +35,8 @@ export function startNative(path: string, threads: number, sources?: string): Ma
   }
   const { view } = library;
   return {
-    kernels: kernels,
+    kernels,
+    build,
     largest: Number.MAX_SAFE_INTEGER,
     limit: "the machine gives no more",
     threads,

@@ -11,7 +11,9 @@ import type { Backend } from "../../tensor/backend.ts";
 import { backend } from "../wasm/backend.ts";
 import record from "../wasm/lib/SOURCE_HASH.json" with { type: "json" };
 import { libraryPath, startNative } from "./machine.ts";
-import { isMissing } from "../../platform/files.ts";
+import { isMissing, isRefused } from "../../platform/files.ts";
+import { canOpenLibraries, mayOpenLibraries } from "../../platform/foreign_library.ts";
+import { runtimeName } from "../../platform/runtime.ts";
 
 /** How to run the native backend. */
 export interface NativeOptions {
@@ -70,3 +72,38 @@ export function isNativeBuilt(): boolean {
     throw error;
   }
 }
+
+/**
+ * Why `native()` would not start here, in words that follow "because"; undefined where it would. It opens the library and starts
+ * it on one thread to know, and asks nobody for a permission.
+ *
+ * @example
+ * ```ts
+ * import { native, whyNotNative } from "@graft/peft/ops/native";
+ * import assert from "node:assert/strict";
+ * const why = whyNotNative();
+ * if (why === undefined) native().close();
+ * else assert.match(why, /^[a-z]/); // "no native kernels are built here"
+ * ```
+ */
+export function whyNotNative(): string | undefined {
+  if (!canOpenLibraries()) return `${runtimeName()} opens no libraries of machine code here`;
+  if (!mayOpenLibraries()) return "the program may not open libraries (--allow-ffi)";
+  try {
+    if (!isNativeBuilt()) {
+      return "no native kernels are built here ('deno task native' builds them; it needs Rust)";
+    }
+  } catch (error) {
+    return isRefused(error) ? "the program may not look for native kernels (--allow-read)" : messageOf(error);
+  }
+  try {
+    startNative(libraryPath(), 1, record.sources).stop();
+    return undefined;
+  } catch (error) {
+    return messageOf(error);
+  }
+}
+
+/** An error's sentence after "because". */
+const messageOf = (error: unknown): string =>
+  error instanceof Error ? `of this: ${error.message}` : String(error);

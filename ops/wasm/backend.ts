@@ -46,6 +46,7 @@ export function backend(started: Machine, name: "wasm" | "native"): Backend {
 
   return {
     name,
+    kernels: started.build,
     ...started.capacity !== undefined && { capacity: started.capacity },
     allocate: (bytes: number): Block => memory.allocate(bytes),
     release: (raw: Raw, bytes: number): void => memory.release(raw as Block, bytes),

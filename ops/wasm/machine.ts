@@ -4,6 +4,7 @@
  * `data:` URL.
  */
 import type * as Exports from "./lib/single_bg.wasm.d.ts";
+import record from "./lib/SOURCE_HASH.json" with { type: "json" };
 
 /**
  * The crate's exports. Those that return an address or a size return a signed word: `>>> 0` makes it
@@ -30,6 +31,8 @@ export type Kernels = Omit<
 /** Kernels, their memory and their threads. */
 export interface Machine {
   readonly kernels: Kernels;
+  /** The build's name, see `Backend.kernels`: the first 8 digits of the hash of its sources, and what else tells builds apart. */
+  readonly build: string;
   /** Bytes that the memory can hold; absent where only the machine limits it. */
   readonly capacity?: number;
   /** Maximum number of bytes in one request. */
@@ -57,6 +60,7 @@ export interface Machine {
 function machine(exported: Exported, memory: WebAssembly.Memory, threads: number, stop: () => void): Machine {
   return {
     kernels: exported,
+    build: record.sources.slice(0, 8),
     capacity: CAPACITY,
     largest: 2 ** 31 - 1, // an address difference is a signed word
     limit: "a WASM memory has 4096.0 MiB",

@@ -68,7 +68,7 @@ Deno.test("bash completes commands, options, methods and files by the script", a
   assert.match(script, /^complete -o default -F _graft graft$/m);
   // Bash parts words at "=".
   assert.deepEqual(await offers(script, ["graft", "finetune", "--backend", "=", "na"]), ["native"]);
-  assert.equal((await offers(script, ["graft", "finetune", "--backend", "="])).length, 4);
+  assert.equal((await offers(script, ["graft", "finetune", "--backend", "="])).length, 5);
   assert.deepEqual(await offers(script, ["graft", "help", "sw"]), ["sweep"]);
 });
 

@@ -51,7 +51,7 @@ Deno.test("graft quantize writes a bitsandbytes folder that loads as quantize() 
   assert.match(other.out, /small\/er: [\d.]+ kB of weights, [\d.]+ % of 34\.0 kB/);
   assert.deepEqual([...Deno.readDirSync(`${folder.path}/small`)].map((entry) => entry.name), ["er"]);
   const twice = await graft(["quantize", "-m", output, "--type", "nf4", "-o", `${folder.path}/x`]);
-  assert.match(twice.err, /^graft: Cannot quantize "model\.layers\.0\..*: it is int8 already; .*requantize/);
+  assert.match(twice.err, /^graft: Cannot quantize "model\.layers\.0\..*: it is int8 already; .*requantize/m);
 });
 
 Deno.test("graft quantize writes GGUF blocks, and leaves nothing where they do not fit", async () => {
@@ -72,7 +72,7 @@ Deno.test("graft quantize writes GGUF blocks, and leaves nothing where they do n
   assert.equal(refused.code, 1);
   assert.match(
     refused.err,
-    /^graft: Cannot quantize "model\.layers\.0\.self_attn\.q_proj\.weight": .*multiple of 32 but is 24/,
+    /^graft: Cannot quantize "model\.layers\.0\.self_attn\.q_proj\.weight": .*multiple of 32 but is 24/m,
   );
   assert.deepEqual([...Deno.readDirSync(folder.path)].map((entry) => entry.name).sort(), [
     "model",
@@ -101,7 +101,7 @@ Deno.test("graft quantize says which file a full disk has no room for, and keeps
   }).output();
   const err = new TextDecoder().decode(ran.stderr);
   assert.equal(ran.code, 1, err);
-  assert.match(err, /^graft: Cannot write .*model\.safetensors: .*; what was there before is whole\n$/);
+  assert.match(err, /^graft: Cannot write .*model\.safetensors: .*; what was there before is whole\n$/m);
   assert.deepEqual(Array.from(Deno.readDirSync(folder.path), ({ name }) => name).sort(), before);
   assert.equal(Deno.readTextFileSync(`${output}/mine.txt`), "small");
   const again = await graft(args);

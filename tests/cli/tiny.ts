@@ -87,10 +87,19 @@ export function graftArguments(args: readonly string[]): string[] {
   return ["run", "-A", "--quiet", MAIN, ...args];
 }
 
-/** Runs the command line to its end, in the folder `cwd` when one is given. */
-export async function graft(args: readonly string[], input?: string, cwd?: string): Promise<Ran> {
+/**
+ * Runs the command line to its end, in the folder `cwd` when one is given. "auto" means wasm, so that digits do not depend on
+ * whether native kernels are built here.
+ */
+export async function graft(
+  args: readonly string[],
+  input?: string,
+  cwd?: string,
+  env: Readonly<Record<string, string>> = { GRAFT_BACKEND: "wasm" },
+): Promise<Ran> {
   const child = new Deno.Command(Deno.execPath(), {
     args: graftArguments(args),
+    env,
     ...cwd !== undefined && { cwd },
     stdin: input === undefined ? "null" : "piped",
     stdout: "piped",
