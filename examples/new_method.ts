@@ -24,6 +24,7 @@ import { methodCosts } from "@graft/peft/core";
 
 export const rankOne: DefinedMethod<TargetOptions> = defineLinear<TargetOptions>({
   name: "rank-one",
+  summary: "Adds the product of two trained vectors to each weight.",
   options: {},
   params: ({ inFeatures, outFeatures }) => ({
     v: initial.normal([1, inFeatures], 0.1),

@@ -58,7 +58,7 @@ const title = (family: string): string => {
 };
 
 function entry({ found, definition, text, peft }: Documented): string {
-  const { name, aliases = [], options, cli } = definition;
+  const { name, summary, aliases = [], options, cli } = definition;
   const { citation, formula } = headerOf(text);
   const facts = [
     ...aliases.length > 0 ? [`Also called ${aliases.map(code).join(", ")}.`] : [],
@@ -73,6 +73,8 @@ function entry({ found, definition, text, peft }: Documented): string {
   const own = Object.entries({ ...options, ...cli?.also }).filter(([option]) => !COMMON.includes(option));
   return [
     `### \`${name}\``,
+    "",
+    summary,
     "",
     citation,
     ...formula === "" ? [] : ["", "```text", formula, "```"],

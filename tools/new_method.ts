@@ -88,6 +88,7 @@ export type ${type}Options = TargetOptions;
  */
 export const ${factory}: DefinedMethod<${type}Options> = defineLinear<${type}Options, { readonly g: Tensor }>({
   name: "${name}",
+  summary: "TODO what it does, in one sentence of at most 90 characters.",
   options: {},
   params: ({ outFeatures }) => ({ g: ones([outFeatures]) }),
   change: ({ g }) => ({ form: "scale", out: g }),

@@ -40,6 +40,7 @@ export interface MethodSpec<O, P extends Tree = Tree>
  * type GainOptions = { readonly start?: number };
  * const gain: DefinedMethod<GainOptions> = defineMethod<GainOptions>({
  *   name: "gain",
+ *   summary: "Multiplies every layer's output by one number.",
  *   options: { start: option(number, "the first value of g", 1) },
  *   create: ({ start }) => ({
  *     init: ({ model }) => ({ g: full([1], start, model.backend) }),

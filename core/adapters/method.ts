@@ -110,6 +110,8 @@ export interface MethodDefinition {
   readonly name: string;
   /** Other names that are understood: of other libraries, of former versions. */
   readonly aliases?: readonly string[];
+  /** What it does, in one sentence of at most 90 characters. */
+  readonly summary: string;
   /** How its paper writes it, for tables: "(IA)³"; default: the name. */
   readonly title?: string;
   /** What a person can choose, from a program, a command line or a file. */

@@ -35,7 +35,7 @@ export interface CombinedSpec<P extends Tree> extends Pick<Method<P>, "init" | "
  * // The same method under another name.
  * const twin = (of: Method): Method =>
  *   combined({
- *     definition: defineCombinator("twin", {}, (_, parts) => twin(parts["of"]!.method), () => []),
+ *     definition: defineCombinator({ name: "twin", summary: "Does what its part does." }, {}, (_, parts) => twin(parts["of"]!.method), () => []),
  *     name: `twin(${of.name})`,
  *     parts: { of },
  *     at: () => [],

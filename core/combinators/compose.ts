@@ -46,7 +46,7 @@ export function compose<M extends Readonly<Record<string, Method>>>(methods: M):
 
 /** `compose` in records. */
 export const composeDefinition: MethodDefinition = defineCombinator(
-  "compose",
+  { name: "compose", summary: "Applies several methods in order." },
   {},
   (_, parts) => compose(methodsOf(parts)),
 );
@@ -90,7 +90,7 @@ export function at<P extends Tree>(where: PlaceChoice, method: Method<P>): Metho
 
 /** `at` in records. */
 export const atDefinition: MethodDefinition = defineCombinator(
-  "at",
+  { name: "at", summary: "Limits a method to chosen places." },
   {
     places: option(made<PlaceChoice>('a selector of places such as {"layers": [0, 6]}'), "where it applies"),
   },

@@ -6,7 +6,7 @@ import { type JsonOptions, optionsFromJson } from "../options/option_json.ts";
 /**
  * The definition of a combinator. A saved combination is a record with its own options and the records of its parts.
  *
- * @param name Its name in records.
+ * @param known Its name in records, and what it does in one sentence.
  * @param options Its own options.
  * @param make The combination from its options and its parts, each with its stored parameters.
  * @param at Where a part's parameters are in the combination's; default: under the part's name.
@@ -16,7 +16,7 @@ import { type JsonOptions, optionsFromJson } from "../options/option_json.ts";
  * import { number, option } from "@graft/peft/options";
  * import assert from "node:assert/strict";
  * const halved = defineCombinator(
- *   "halved",
+ *   { name: "halved", summary: "Multiplies what a method changes by a half." },
  *   { factor: option(number, "what changes are multiplied by", 0.5) },
  *   ({ factor }, parts) => scaled(parts["of"]!.method, factor as number),
  *   () => [],
@@ -25,17 +25,17 @@ import { type JsonOptions, optionsFromJson } from "../options/option_json.ts";
  * ```
  */
 export function defineCombinator(
-  name: string,
+  known: Pick<MethodDefinition, "name" | "summary">,
   options: Options,
   make: (options: Readonly<Record<string, unknown>>, parts: Readonly<Record<string, Adapter>>) => Method,
   at?: (name: string, config: JsonOptions) => readonly string[],
 ): MethodDefinition {
   return {
-    name,
+    ...known,
     options,
     restore: (config, stored) => {
       const own = optionsFromJson(config);
-      checkOptions(name, own, options);
+      checkOptions(known.name, own, options);
       return make(own, stored.parts(at && ((part) => at(part, config))));
     },
   };

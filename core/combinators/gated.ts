@@ -96,6 +96,7 @@ export function gated<P extends Tree>(method: Method<P>, gate: Gate): Method<Gat
 /** `gated` in records: a gate is known by its name. */
 export const gatedDefinition: MethodDefinition = {
   name: "gated",
+  summary: "Multiplies what a method changes by a learned gate.",
   options: { gate: option(fieldsOf("name"), "the gate, by name, with its options") },
   restore: ({ gate }, stored) => {
     const { name, ...config } = gate as JsonOptions;

@@ -65,7 +65,7 @@ function rowMethod(methods: Readonly<Record<string, Method>>): Method {
 
 /** `perRow` in records. */
 export const perRowDefinition: MethodDefinition = defineCombinator(
-  "per-row",
+  { name: "per-row", summary: "Gives each row of a batch an adapter of its own." },
   {},
   (_, parts) => perRow(parts).method,
 );

@@ -47,7 +47,7 @@ export function scaled<P extends Tree>(method: Method<P>, factor: number): Metho
 
 /** `scaled` in records. */
 export const scaledDefinition: MethodDefinition = defineCombinator(
-  "scaled",
+  { name: "scaled", summary: "Multiplies what a method changes by a number." },
   { factor: option(number, "what every change is multiplied by") },
   ({ factor }, { of }) => scaled(of!.method, factor as number),
   () => [],

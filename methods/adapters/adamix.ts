@@ -64,6 +64,7 @@ export interface AdamixOptions {
  */
 export const adamix: DefinedMethod<AdamixOptions> = defineHidden<AdamixOptions, Bottleneck>({
   name: "adamix",
+  summary: "Trains several bottleneck adapters in each block by turns, and keeps their average.",
   title: "AdaMix",
   options: {
     experts: option(bounded(count, "parts"), "M, the number of experts", 4),

@@ -224,6 +224,7 @@ export function adapterFusion(options: AdapterFusionOptions): Method {
 /** `adapterFusion` in records: its adapters, which are frozen, are its parts. */
 export const adapterFusionDefinition: MethodDefinition = {
   name: "adapter-fusion",
+  summary: "Learns attention over the outputs of several trained adapters.",
   title: "AdapterFusion",
   options: {
     regularization: option(nonNegative, "λ, how strongly W_v is kept near the identity", 0.01),

@@ -112,6 +112,7 @@ export const bottleneckAdapter: DefinedMethod<BottleneckAdapterOptions> = define
   Parts
 >({
   name: "bottleneck-adapter",
+  summary: "Adds a small two-layer network after parts of each block, in any form that papers have.",
   aliases: ["bottleneck", "bn"],
   title: "bottleneck adapter",
   options: {

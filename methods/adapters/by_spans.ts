@@ -79,7 +79,7 @@ export function bySpans<M extends Readonly<Record<string, Method>>>(
 
 /** `bySpans` in records. */
 export const bySpansDefinition: MethodDefinition = defineCombinator(
-  "by-spans",
+  { name: "by-spans", summary: "Applies each of several adapters to its own span of every text." },
   { lengths: option(list(bounded(count, "positions")), "how many tokens each part gets, in their order") },
   ({ lengths = [] }, parts) => bySpans(methodsOf(parts), lengths as readonly number[]),
 );

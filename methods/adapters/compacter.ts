@@ -40,7 +40,7 @@ export interface CompacterOptions {
 type PhmBottleneck = { readonly rule: Tensor; readonly down: Phm; readonly up: Phm };
 
 /** What Compacter and Compacter++ share: all but their places. */
-const shared: Omit<HiddenSpec<CompacterOptions, PhmBottleneck>, "name"> = {
+const shared: Omit<HiddenSpec<CompacterOptions, PhmBottleneck>, "name" | "summary"> = {
   options: {
     reduction: reductionOption(32),
     dimension: option(bounded(count, "factors"), "n, the terms of the sum, and the rule's size", 4),
@@ -89,6 +89,7 @@ const shared: Omit<HiddenSpec<CompacterOptions, PhmBottleneck>, "name"> = {
 export const compacter: DefinedMethod<CompacterOptions> = defineHidden<CompacterOptions, PhmBottleneck>({
   ...shared,
   name: "compacter",
+  summary: "Bottleneck adapters whose matrices are sums of Kronecker products with low-rank factors.",
   title: "Compacter",
 });
 
@@ -109,6 +110,7 @@ export const compacterPlusPlus: DefinedMethod<CompacterOptions> = defineHidden<
 >({
   ...shared,
   name: "compacter-plus-plus",
+  summary: "Compacter after the feed-forward parts alone.",
   aliases: ["compacter++"],
   title: "Compacter++",
   options: { ...shared.options, after: afterOption("feedForward") },

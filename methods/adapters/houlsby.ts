@@ -55,6 +55,7 @@ export interface HoulsbyOptions {
  */
 export const houlsby: DefinedMethod<HoulsbyOptions> = defineHidden<HoulsbyOptions, Bottleneck>({
   name: "houlsby",
+  summary: "Adds a bottleneck network after both attention and feed-forward part of every block.",
   title: "Houlsby adapter",
   options: {
     reduction: reductionOption(16),

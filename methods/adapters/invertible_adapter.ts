@@ -73,6 +73,7 @@ export const invertibleAdapter: DefinedMethod<InvertibleAdapterOptions> = define
   InvertibleAdapterOptions
 >({
   name: "invertible-adapter",
+  summary: "Maps the embedded text by an invertible network, and back before the output.",
   aliases: ["invertible"],
   title: "invertible adapter",
   options: {

@@ -62,6 +62,7 @@ export const parallelAdapter: DefinedMethod<ParallelAdapterOptions> = defineHidd
   Parallel
 >({
   name: "parallel-adapter",
+  summary: "Adds a bottleneck network beside each feed-forward part, on the same input.",
   aliases: ["parallel"],
   title: "parallel adapter",
   options: {

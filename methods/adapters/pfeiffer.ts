@@ -48,6 +48,7 @@ export interface PfeifferOptions {
  */
 export const pfeiffer: DefinedMethod<PfeifferOptions> = defineHidden<PfeifferOptions, Bottleneck>({
   name: "pfeiffer",
+  summary: "Adds a bottleneck network after the feed-forward part of every block.",
   title: "Pfeiffer adapter",
   options: {
     reduction: reductionOption(16),

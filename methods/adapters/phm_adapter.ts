@@ -47,6 +47,7 @@ type PhmBottleneck = { readonly down: Ruled; readonly up: Ruled };
  */
 export const phmAdapter: DefinedMethod<PhmAdapterOptions> = defineHidden<PhmAdapterOptions, PhmBottleneck>({
   name: "phm-adapter",
+  summary: "Bottleneck adapters whose matrices are sums of Kronecker products.",
   aliases: ["phm"],
   title: "PHM adapter",
   options: {

@@ -117,6 +117,7 @@ export function sparseAdapter({ host, mask }: SparseAdapterOptions): Method {
 /** `sparseAdapter` in records: the host, beside which the masks are stored. */
 export const sparseAdapterDefinition: MethodDefinition = {
   name: "sparse-adapter",
+  summary: "Prunes an adapter before training, and trains the weights that are left.",
   title: "SparseAdapter",
   options: {},
   restore: (_, stored) => {

@@ -94,7 +94,7 @@ export function centralGate(parts: Readonly<Record<string, Method>>): Method {
 
 /** `centralGate` in records. */
 export const centralGateDefinition: MethodDefinition = defineCombinator(
-  "central-gate",
+  { name: "central-gate", summary: "Shares one gate in each block among several methods." },
   {},
   (_, parts) => centralGate(methodsOf(parts)),
   (name) => ["of", name],

@@ -40,6 +40,7 @@ export interface MamOptions {
  */
 export const mam: DefinedMethod<MamOptions, MamParts> = defineComposition<MamOptions, MamParts>({
   name: "mam",
+  summary: "Prefix tuning with few rows, and parallel adapters at the feed-forward parts.",
   aliases: ["mam-adapter"],
   title: "MAM adapter",
   options: {

@@ -74,7 +74,7 @@ export function parallel<M extends Readonly<Record<string, Method>>>(methods: M)
 
 /** `parallel` in records. */
 export const parallelDefinition: MethodDefinition = defineCombinator(
-  "parallel",
+  { name: "parallel", summary: "Adds up what several methods change, each seeing the base's output alone." },
   {},
   (_, parts) => parallel(methodsOf(parts)),
 );

@@ -126,7 +126,7 @@ export function routed<M extends Readonly<Record<string, Method>>>(
 
 /** `routed` in records. */
 export const routedDefinition: MethodDefinition = defineCombinator(
-  "routed",
+  { name: "routed", summary: "Mixes several methods for each token by a learned router." },
   {
     temperature: option(
       any(number, oneOf("none")),

@@ -72,6 +72,7 @@ const FOUND: readonly (readonly S4Part[])[] = [
  */
 export const s4: DefinedMethod<S4Options> = defineMethod<S4Options>({
   name: "s4",
+  summary: "Gives four groups of blocks different methods, as a search over designs found best.",
   title: "S4",
   options: {
     budget: option(count, "trained parameters of the whole model, at most; by default half a percent of it"),

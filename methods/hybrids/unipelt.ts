@@ -60,6 +60,7 @@ const gateSchema: OptionSchema<Gate | "central"> = {
  */
 export const unipelt: DefinedMethod<UnipeltOptions> = defineComposition<UnipeltOptions>({
   name: "unipelt",
+  summary: "Combines adapters, LoRA and prefixes in each block, with a gate for each.",
   title: "UniPELT",
   options: {
     prefix: partOrNone(prefixTuning, "options of the prefixes, or none to leave them out"),

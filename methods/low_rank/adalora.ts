@@ -70,6 +70,7 @@ export interface AdaloraOptions extends TargetOptions, BudgetOptions {
  */
 export const adalora: DefinedMethod<AdaloraOptions> = defineMethod<AdaloraOptions>({
   name: "adalora",
+  summary: "LoRA in SVD form that moves its ranks to the layers that need them.",
   title: "AdaLoRA",
   options: {
     ...TARGETS,

@@ -52,6 +52,7 @@ export interface DoraOptions extends LoraOptions {
  */
 export const dora: DefinedMethod<DoraOptions> = defineMethod<DoraOptions>({
   name: "dora",
+  summary: "LoRA on the direction of each weight row, with the rows' lengths trained apart.",
   title: "DoRA",
   options: {
     ...LORA,

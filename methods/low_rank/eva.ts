@@ -218,6 +218,7 @@ function check(
 /** What is known of EVA: it looks at the layers' inputs, and is LoRA from then on. */
 export const evaDefinition: MethodDefinition = {
   name: "eva",
+  summary: "LoRA that starts from the main directions of each layer's inputs, and ranks by them.",
   title: "EVA",
   options: {
     ...LORA_SHARED,

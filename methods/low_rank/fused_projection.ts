@@ -60,6 +60,7 @@ export interface FusedIa3Options {
  */
 export const fusedLora: DefinedMethod<FusedLoraOptions> = defineMethod<FusedLoraOptions>({
   name: "fused-lora",
+  summary: "LoRA on parts of a projection that holds queries, keys and values in one matrix.",
   title: "LoRA on parts of a fused projection",
   options: {
     parts: option(list(oneOf("query", "key", "value")), "which parts", ["query", "value"]),
@@ -112,6 +113,7 @@ export const fusedLora: DefinedMethod<FusedLoraOptions> = defineMethod<FusedLora
  */
 export const fusedIa3: DefinedMethod<FusedIa3Options> = defineMethod<FusedIa3Options>({
   name: "fused-ia3",
+  summary: "(IA)³ on parts of a projection that holds queries, keys and values in one matrix.",
   title: "(IA)³ on parts of a fused projection",
   options: {
     parts: option(list(oneOf("query", "key", "value")), "which parts", ["key", "value"]),

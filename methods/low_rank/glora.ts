@@ -76,6 +76,7 @@ const PARTS: readonly GloraPart[] = ["a", "b", "c", "d", "e"];
  */
 export const glora: DefinedMethod<GloraOptions> = defineMethod<GloraOptions>({
   name: "glora",
+  summary: "Scales and shifts weights and biases, each by a low-rank matrix, a vector or a number.",
   title: "GLoRA",
   options: {
     ...TARGETS,

@@ -89,6 +89,7 @@ export type KasaParams = {
  */
 export const kasa: DefinedMethod<KasaOptions> = defineLinear<KasaOptions, KasaParams>({
   name: "kasa",
+  summary: "LoRA with trained singular values, in place of each weight's smallest ones.",
   title: "KaSA",
   options: {
     rank: option(rankSchema, "r, the rank of the update, and of what the base loses", 8),

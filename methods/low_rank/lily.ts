@@ -88,6 +88,7 @@ export interface LilyOptions extends TargetOptions {
  */
 export const lily: DefinedMethod<LilyOptions> = defineMethod<LilyOptions>({
   name: "lily",
+  summary: "LoRA whose factors are shared between layers, and mixed by a router.",
   title: "Lily",
   options: {
     ...TARGETS,

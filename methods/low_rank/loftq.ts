@@ -69,6 +69,7 @@ export async function loftq<M extends Model>(model: M, options: LoftqOptions = {
 /** What is known of LoftQ: its base is quantized anew wherever its adapter is loaded. */
 export const loftqDefinition: MethodDefinition = {
   name: "loftq",
+  summary: "LoRA that starts from what quantization lost, on the quantized base.",
   title: "LoftQ",
   options: {
     ...LORA_SHARED,

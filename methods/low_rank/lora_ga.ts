@@ -64,6 +64,7 @@ export interface LoraGaOptions extends PreparedOptions {
 /** y = W x + b + D x, with D [out, in] at zero: its gradient is that of W, however W is stored. */
 const difference: DefinedMethod<TargetOptions> = defineLinear<TargetOptions, { readonly d: Tensor }>({
   name: "weight-difference",
+  summary: "Adds a matrix to each weight.",
   options: {},
   params: ({ inFeatures, outFeatures }) => ({ d: zeros([outFeatures, inFeatures]) }),
   map: ({ d }) => dense(d),
@@ -201,6 +202,7 @@ function checkTriples(place: MatrixPlace, options: LoraGaOptions): void {
 /** What is known of LoRA-GA: it needs gradients of the data, so that options alone do not make it. */
 export const loraGaDefinition: MethodDefinition = {
   name: "lora-ga",
+  summary: "LoRA that starts along the gradient of full fine-tuning.",
   title: "LoRA-GA",
   options: {
     ...LORA_SHARED,

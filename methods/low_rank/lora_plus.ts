@@ -31,6 +31,7 @@ export interface LoraPlusOptions extends LoraOptions {
  */
 export const loraPlus: DefinedMethod<LoraPlusOptions> = defineMethod<LoraPlusOptions>({
   name: "lora-plus",
+  summary: "LoRA with a higher learning rate for the second factor.",
   title: "LoRA+",
   options: {
     ...LORA,

@@ -47,6 +47,7 @@ export function olora<M extends Model>(model: M, options: PreparedOptions = {}):
 /** What is known of OLoRA: it needs the weights, so that options alone do not make it. */
 export const oloraDefinition: MethodDefinition = {
   name: "olora",
+  summary: "LoRA that starts from the QR decomposition of each weight.",
   title: "OLoRA",
   options: LORA_SHARED,
   cli: { ...LOW_RANK, rate: 2e-4 },

@@ -92,6 +92,7 @@ export async function pissa<M extends Model>(model: M, options: PissaOptions = {
 /** What is known of PiSSA: it needs the weights, so that options alone do not make it. */
 export const pissaDefinition: MethodDefinition = {
   name: "pissa",
+  summary: "LoRA that starts from each weight's largest singular vectors.",
   title: "PiSSA",
   options: {
     ...LORA_SHARED,

@@ -81,6 +81,7 @@ export type PolyParams = { readonly a: Tensor; readonly b: Tensor; readonly logi
  */
 export const poly: DefinedMethod<PolyOptions> = defineMethod<PolyOptions>({
   name: "poly",
+  summary: "LoRA modules mixed by weights of their own for each task.",
   title: "Poly",
   options: {
     ...TARGETS,

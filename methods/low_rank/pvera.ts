@@ -64,6 +64,7 @@ export interface PveraOptions extends TargetOptions {
  */
 export const pvera: DefinedMethod<PveraOptions> = defineMethod<PveraOptions>({
   name: "pvera",
+  summary: "VeRA with random draws around what it adds, as in a variational autoencoder.",
   title: "PVeRA",
   options: {
     ...SHARED_MATRICES,

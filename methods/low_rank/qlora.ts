@@ -26,6 +26,7 @@ import { LORA, lora, type LoraOptions, LOW_RANK } from "./lora.ts";
  */
 export const qlora: DefinedMethod<LoraOptions> = defineComposition<LoraOptions>({
   name: "qlora",
+  summary: "LoRA on a base quantized to four bits.",
   title: "QLoRA",
   options: {
     ...LORA,

@@ -74,6 +74,7 @@ export type RandLoraScales = { readonly lambda: Tensor; readonly gamma: Tensor }
  */
 export const randlora: DefinedMethod<RandLoraOptions> = defineMethod<RandLoraOptions>({
   name: "randlora",
+  summary: "Updates of full rank from scaled sums of fixed random matrices.",
   title: "RandLoRA",
   options: {
     ...TARGETS,

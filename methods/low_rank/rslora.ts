@@ -22,6 +22,7 @@ import { LORA, lora, type LoraOptions, LOW_RANK } from "./lora.ts";
  */
 export const rslora: DefinedMethod<LoraOptions> = defineComposition<LoraOptions>({
   name: "rslora",
+  summary: "LoRA with a scale that stays stable at high ranks.",
   title: "rsLoRA",
   options: {
     ...LORA,

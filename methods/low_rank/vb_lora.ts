@@ -80,6 +80,7 @@ export type VbLoraLogits = { readonly logitsA: Tensor; readonly logitsB: Tensor 
  */
 export const vbLora: DefinedMethod<VbLoraOptions> = defineMethod<VbLoraOptions>({
   name: "vb-lora",
+  summary: "Builds LoRA's factors from a bank of vectors that all layers share.",
   title: "VB-LoRA",
   options: {
     ...TARGETS,

@@ -91,6 +91,7 @@ export const SHARED_MATRICES: OptionsOf<
  */
 export const vera: DefinedMethod<VeraOptions> = defineMethod<VeraOptions>({
   name: "vera",
+  summary: "Trains only scaling vectors around random matrices that all layers share.",
   title: "VeRA",
   options: {
     ...SHARED_MATRICES,

@@ -45,6 +45,7 @@ export interface Ia3Options extends TargetOptions {
  */
 export const ia3: DefinedMethod<Ia3Options> = defineMethod<Ia3Options>({
   name: "ia3",
+  summary: "Scales keys, values and hidden feed-forward states by trained vectors.",
   title: "(IA)³",
   options: {
     ...TARGETS,

@@ -90,6 +90,7 @@ type End = "both" | "first" | "last";
  */
 export const loreft: DefinedMethod<LoreftOptions> = defineMethod<LoreftOptions>({
   name: "loreft",
+  summary: "Edits hidden states of the first and last tokens within a low-rank subspace.",
   aliases: ["reft"],
   title: "LoReFT",
   options: {

@@ -41,6 +41,7 @@ export type BeftOptions = TargetOptions;
  */
 export const beft: DefinedMethod<BeftOptions> = defineMethod<BeftOptions>({
   name: "beft",
+  summary: "Trains a bias at the value projections alone.",
   title: "BEFT",
   options: TARGETS,
   create: (options) => {

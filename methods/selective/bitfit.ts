@@ -56,6 +56,7 @@ export interface BitfitOptions {
  */
 export const bitfit: DefinedMethod<BitfitOptions> = defineMethod<BitfitOptions>({
   name: "bitfit",
+  summary: "Trains the biases alone.",
   title: "BitFit",
   options: {
     biases: option(

@@ -50,6 +50,7 @@ export interface CrossAttentionOptions {
  */
 export const crossAttention: DefinedMethod<CrossAttentionOptions> = defineMethod<CrossAttentionOptions>({
   name: "cross-attention",
+  summary: "Trains the cross-attention of an encoder-decoder model alone.",
   title: "cross-attention tuning",
   options: {
     embeddings: option(

@@ -96,6 +96,7 @@ const KEPT: Options = {
  */
 export const diffPruning: DefinedMethod<DiffPruningOptions> = defineMethod<DiffPruningOptions>({
   name: "diff-pruning",
+  summary: "Learns a sparse difference from the weights, kept small by an L0 penalty.",
   title: "DiffPruning",
   options: {
     sparsity: option(nonNegative, "λ, how strongly gates are closed", 1.25e-7),

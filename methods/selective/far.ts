@@ -118,6 +118,7 @@ const CHOSEN: Options = {
 /** `far` in records, and how a run finds the learners. */
 export const farDefinition: MethodDefinition = {
   name: "far",
+  summary: "Trains only the feed-forward neurons that first move most.",
   title: "FAR",
   options: {},
   restore: (config) => far(config as unknown as FarOptions), // folders of before have no outputs

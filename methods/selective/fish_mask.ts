@@ -47,6 +47,7 @@ const FISHER: Options = {
 /** `fishMask` in records, and how a run finds the mask. */
 export const fishMaskDefinition: MethodDefinition = {
   name: "fish-mask",
+  summary: "Trains only the weights with the largest Fisher information.",
   title: "FISH mask",
   options: {},
   restore: (config, stored) => fishMask({ mask: storedMask(config, stored) }),

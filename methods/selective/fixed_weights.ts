@@ -44,6 +44,7 @@ export function fixedWeights(options: FixedWeightsOptions): Method {
 /** `fixedWeights` in records: the model's own weights say the shapes. */
 export const fixedWeightsDefinition: MethodDefinition = {
   name: "fixed-weights",
+  summary: "Replaces weights of the base by given ones, and trains none.",
   options: { parameters: option(list(text), "paths of the weights") },
   brought: ({ parameters }) => (parameters as readonly string[]).map((path) => `frozen.${path}`),
   restore: (config) => {

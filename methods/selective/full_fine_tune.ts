@@ -41,6 +41,7 @@ export interface OnlyOptions {
  */
 export const fullFineTune: DefinedMethod<Readonly<Record<never, never>>> = defineMethod({
   name: "full-fine-tune",
+  summary: "Trains every weight.",
   aliases: ["full", "full-fine-tuning"],
   title: "full fine-tuning",
   options: {},
@@ -73,6 +74,7 @@ export const fullFineTune: DefinedMethod<Readonly<Record<never, never>>> = defin
  */
 export const only: DefinedMethod<OnlyOptions> = defineMethod<OnlyOptions>({
   name: "only",
+  summary: "Trains the weights that you name.",
   title: "chosen weights",
   wholeModules: true,
   options: { parameters: needed(places, "which weights train, by name or pattern") },

@@ -42,6 +42,7 @@ export interface LayerNormTuneOptions {
  */
 export const layerNormTune: DefinedMethod<LayerNormTuneOptions> = defineMethod<LayerNormTuneOptions>({
   name: "layer-norm-tune",
+  summary: "Trains the norms' scales and shifts alone.",
   aliases: ["layer-norm", "ln-tuning"],
   title: "LN-tuning",
   options: { norms: option(places, "which norms, by name or pattern; by default all") },

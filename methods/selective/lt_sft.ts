@@ -93,6 +93,7 @@ const CHOSEN: Options = {
 /** `ltSft` in records, and how a run finds its mask. */
 export const ltSftDefinition: MethodDefinition = {
   name: "lt-sft",
+  summary: "Trains fully first, then again from the start the weights alone that moved most.",
   title: "LT-SFT",
   options: {},
   restore: (config, stored) => {

@@ -55,6 +55,7 @@ export type SavedHead = { readonly name: string; readonly config: Readonly<Recor
  */
 export const modulesToSave: DefinedMethod<ModulesToSaveOptions> = defineMethod<ModulesToSaveOptions>({
   name: "modules-to-save",
+  summary: "Trains whole modules that you name, such as a head.",
   title: "whole modules",
   wholeModules: true,
   options: {

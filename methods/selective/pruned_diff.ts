@@ -50,6 +50,7 @@ export function diffPruningFixed({ mask }: SparseOptions): Method {
 /** `diffPruningFixed` in records. */
 export const diffPruningFixedDefinition: MethodDefinition = {
   name: "diff-pruning-fixed",
+  summary: "Trains the positions again that DiffPruning has found.",
   title: "DiffPruning, last stage",
   options: {},
   restore: (config, stored) => diffPruningFixed({ mask: storedMask(config, stored) }),

@@ -70,6 +70,7 @@ const ids = bounded(list(seed), "vocabulary");
  */
 export const trainableTokens: DefinedMethod<TrainableTokensOptions> = defineMethod<TrainableTokensOptions>({
   name: "trainable-tokens",
+  summary: "Trains a few rows of the embedding.",
   title: "trainable tokens",
   options: {
     tokens: needed(

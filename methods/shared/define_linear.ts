@@ -89,6 +89,7 @@ export interface LinearSpec<O extends TargetOptions, L extends LayerParams>
  * // y = W x + b + B A x, LoRA without its scale.
  * const plain: DefinedMethod<TargetOptions & { readonly rank?: number }> = defineLinear({
  *   name: "plain-lora",
+ *   summary: "Adds a product of two thin matrices.",
  *   options: { rank: option(size, "r, the rank", 4) },
  *   params: ({ inFeatures, outFeatures }, { rank: r }) => ({
  *     a: initial.kaiming([r, inFeatures]),

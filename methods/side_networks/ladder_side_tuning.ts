@@ -87,6 +87,7 @@ export interface LadderSideTuningOptions {
 export const ladderSideTuning: DefinedMethod<LadderSideTuningOptions> = defineMethod<LadderSideTuningOptions>(
   {
     name: "ladder-side-tuning",
+    summary: "Trains a small network beside the model, which reads each block's output.",
     title: "Ladder side-tuning",
     aliases: ["ladder-side", "lst"],
     options: {

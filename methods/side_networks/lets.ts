@@ -88,6 +88,7 @@ type LetsParams = {
  */
 export const lets: DefinedMethod<LetsOptions> = defineMethod<LetsOptions>({
   name: "lets",
+  summary: "Runs pruned copies of the attentions beside the frozen model, and pools their outputs.",
   title: "LeTS",
   options: {
     layers: option(bounded(list(seed), "blocks"), "blocks with a branch, by number; by default all"),

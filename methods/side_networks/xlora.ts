@@ -150,6 +150,7 @@ export function xlora(options: XloraOptions): Method {
 /** `xlora` in records; its experts, which may be trained, are its parts. */
 export const xloraDefinition: MethodDefinition = {
   name: "xlora",
+  summary: "Mixes trained LoRA adapters for each token by weights that a router predicts.",
   title: "X-LoRA",
   options: {
     depth: option(bounded(count, "depth"), "linear layers of the router", 1),

@@ -60,6 +60,7 @@ type CartridgeRows = { readonly k: Tensor; readonly v: Tensor; readonly frozen?:
  */
 export const cartridge: DefinedMethod<CartridgeOptions> = defineMethod<CartridgeOptions>({
   name: "cartridge",
+  summary: "Trains a cache of keys and values that starts from the cache of a text.",
   title: "Cartridge",
   options: {
     length: lengthOption(16),

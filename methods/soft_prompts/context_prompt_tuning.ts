@@ -66,6 +66,7 @@ export const contextPromptTuning: DefinedMethod<ContextPromptTuningOptions> = de
   ContextPromptTuningOptions
 >({
   name: "context-prompt-tuning",
+  summary: "Trains small, bounded changes of the embedded tokens of examples in a prompt.",
   aliases: ["context-prompt", "cpt"],
   title: "CPT",
   options: {

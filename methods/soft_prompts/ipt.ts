@@ -111,6 +111,7 @@ const FROM: Options = {
 /** `ipt` in records; the decoder is among its parameters. */
 export const iptDefinition: MethodDefinition = {
   name: "ipt",
+  summary: "Trains a few numbers that a decoder, learned from many tasks, turns into a prompt.",
   title: "intrinsic prompt tuning",
   aliases: ["intrinsic-prompt-tuning"],
   options: {},

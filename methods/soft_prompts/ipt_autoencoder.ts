@@ -136,6 +136,7 @@ export const hiddenOption: OptionOf<number> = option(
 /** `iptAutoencoder` in records; the prompts are among its parameters. */
 export const iptAutoencoderDefinition: MethodDefinition = {
   name: "ipt-autoencoder",
+  summary: "Learns the space of prompts from the trained prompts of many tasks.",
   title: "IPT's autoencoder",
   options: {
     task: option(text, "the task whose prompt a pass uses"),

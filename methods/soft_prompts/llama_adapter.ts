@@ -55,6 +55,7 @@ export type LlamaAdapterParams = { readonly prompt: Tensor; readonly gate: Tenso
  */
 export const llamaAdapter: DefinedMethod<LlamaAdapterOptions> = defineMethod<LlamaAdapterOptions>({
   name: "llama-adapter",
+  summary: "Lets the upper attentions read trained rows, through gates that start at zero.",
   aliases: ["adaption-prompt"],
   title: "LLaMA-Adapter",
   options: {

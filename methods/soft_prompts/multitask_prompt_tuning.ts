@@ -74,6 +74,7 @@ export const multitaskPromptTuning: DefinedMethod<MultitaskPromptTuningOptions, 
     MultitaskPrompt
   >({
     name: "multitask-prompt-tuning",
+    summary: "A prompt that tasks share, times a low-rank matrix of each task's own.",
     aliases: ["multitask-prompt", "mpt"],
     title: "multitask prompt tuning",
     options: {

@@ -54,6 +54,7 @@ export const pTuning: DefinedMethod<PTuningOptions, PromptEncoderParams> = defin
   PromptEncoderParams
 >({
   name: "p-tuning",
+  summary: "Trains prompt rows through a small encoder that makes them.",
   title: "P-tuning",
   options: {
     length: lengthOption(9),

@@ -60,6 +60,7 @@ export const pTuningV2: DefinedMethod<PTuningV2Options, PTuningV2Parts> = define
   PTuningV2Parts
 >({
   name: "p-tuning-v2",
+  summary: "Puts trained rows before every attention's keys and values, and trains the classifier.",
   title: "P-tuning v2",
   options: {
     length: lengthOption(20),
@@ -89,6 +90,7 @@ function classifier(): Method {
 /** The head in records. */
 export const classifierDefinition: MethodDefinition = {
   name: "classifier",
+  summary: "Trains the classification head alone.",
   options: {},
   wholeModules: true,
   restore: () => classifier(),

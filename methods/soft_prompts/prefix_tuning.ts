@@ -119,6 +119,7 @@ export const positionsOption = (
  */
 export const prefixTuning: DefinedMethod<PrefixTuningOptions> = defineMethod<PrefixTuningOptions>({
   name: "prefix-tuning",
+  summary: "Puts trained keys and values before those of the text at every attention.",
   aliases: ["prefix"],
   title: "prefix tuning",
   options: {

@@ -52,6 +52,7 @@ export const promptTuning: DefinedMethod<PromptTuningOptions, PromptParams> = de
   PromptParams
 >({
   name: "prompt-tuning",
+  summary: "Puts trained rows before the embedded text.",
   aliases: ["prompt"],
   title: "prompt tuning",
   options: {

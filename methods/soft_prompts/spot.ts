@@ -133,6 +133,7 @@ const FROM: Options = {
 /** `spot` in records, which keep the weights and not the sources. */
 export const spotDefinition: MethodDefinition = {
   name: "spot",
+  summary: "Prompt tuning that starts from the trained prompts of other tasks.",
   title: "SPoT",
   options: { weights: weightsOption, where: whereOption },
   recorded: ({ config }) => config,

@@ -57,6 +57,7 @@ export const fourierft: DefinedMethod<FourierFtOptions> = defineLinear<
   { readonly spectrum: Tensor }
 >({
   name: "fourierft",
+  summary: "Trains a few Fourier coefficients of each weight's update.",
   title: "FourierFT",
   options: {
     frequencies: option(frequencySchema, "n, how many frequencies a layer has", 1000),

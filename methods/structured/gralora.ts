@@ -66,6 +66,7 @@ export type GraloraParams = {
  */
 export const gralora: DefinedMethod<GraloraOptions> = defineLinear<GraloraOptions, GraloraParams>({
   name: "gralora",
+  summary: "LoRA on each block of a weight that is cut into a grid.",
   title: "GraLoRA",
   options: {
     rank: option(rankSchema, "r, a multiple of k", 32),

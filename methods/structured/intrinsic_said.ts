@@ -82,6 +82,7 @@ export interface IntrinsicSaidOptions {
  */
 export const intrinsicSaid: DefinedMethod<IntrinsicSaidOptions> = defineMethod<IntrinsicSaidOptions>({
   name: "intrinsic-said",
+  summary: "Trains all weights through a random projection of one short vector.",
   aliases: ["said"],
   title: "Intrinsic SAID",
   options: {

@@ -54,6 +54,7 @@ export type KronaFactors = { readonly a: Tensor; readonly b: Tensor };
  */
 export const krona: DefinedMethod<KronaOptions> = defineLinear<KronaOptions, KronaFactors>({
   name: "krona",
+  summary: "Adds a Kronecker product of two trained matrices to each weight.",
   title: "KronA",
   options: {
     scale: option(number, "s, by which the update is multiplied", 1),

@@ -54,6 +54,7 @@ export type LohaFactors = {
  */
 export const loha: DefinedMethod<LohaOptions> = defineLinear<LohaOptions, LohaFactors>({
   name: "loha",
+  summary: "Adds the entrywise product of two low-rank matrices to each weight.",
   title: "LoHa",
   options: {
     rank: option(rankSchema, "r, the rank of each of the two products", 8),

@@ -73,6 +73,7 @@ export type LokrFactors = { readonly [name in LokrFactor | `${LokrFactor}${"a" |
  */
 export const lokr: DefinedMethod<LokrOptions> = defineLinear<LokrOptions, LokrFactors>({
   name: "lokr",
+  summary: "Adds a Kronecker product whose large factor may have low rank.",
   title: "LoKr",
   options: {
     // A rank above a layer's sizes, however large, asks for full factors.

@@ -55,6 +55,7 @@ export interface OftOptions extends TargetOptions {
  */
 export const oft: DefinedMethod<OftOptions> = defineLinear<OftOptions, { readonly q: Tensor }>({
   name: "oft",
+  summary: "Turns each weight by a block-diagonal orthogonal matrix.",
   title: "OFT",
   options: {
     blocks: option(blocksSchema, "the pieces of an input that are rotated, by size or number", { size: 32 }),

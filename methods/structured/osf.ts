@@ -76,6 +76,7 @@ export type OsfParams = {
  */
 export const osf: DefinedMethod<OsfOptions> = defineMethod<OsfOptions>({
   name: "osf",
+  summary: "Trains each weight's small singular triples, orthogonally to the large ones.",
   title: "OSF",
   options: {
     ...TARGETS,

@@ -44,6 +44,7 @@ export interface PeanutOptions extends TargetOptions {
  */
 export const peanut: DefinedMethod<PeanutOptions> = defineLinear<PeanutOptions>({
   name: "peanut",
+  summary: "Computes each weight's update from the weight itself by a small network.",
   title: "PEANuT",
   options: {
     rank: option(rankSchema, "r, the width of the network", 32),

@@ -165,6 +165,7 @@ const psoftOptions: OptionsOf<Omit<PsoftOptions, "subspace">> = {
 /** `psoft` in records and runs; its subspaces come from the weights, and are stored. */
 export const psoftDefinition: MethodDefinition = {
   name: "psoft",
+  summary: "Turns and scales each weight within its main singular subspace.",
   title: "PSOFT",
   options: psoftOptions,
   restore: (config, { params }) => {

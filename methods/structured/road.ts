@@ -69,6 +69,7 @@ const even: OptionSchema<number> = {
  */
 export const road: DefinedMethod<RoadOptions> = defineLinear<RoadOptions, RoadParams>({
   name: "road",
+  summary: "Turns and scales a layer's outputs, two by two.",
   title: "RoAd",
   options: {
     variant: option(oneOf(1, 2, 4), "how many angles and scales each pair of outputs has", 1),

@@ -75,6 +75,7 @@ export interface WaveFtOptions extends TargetOptions {
  */
 export const waveft: DefinedMethod<WaveFtOptions> = defineMethod<WaveFtOptions>({
   name: "waveft",
+  summary: "Trains a few wavelet coefficients of each weight's update.",
   title: "WaveFT",
   options: {
     ...TARGETS,

@@ -23,6 +23,16 @@ Deno.test("names and aliases of all definitions are different words", () => {
   }
 });
 
+Deno.test("every summary is one sentence of its own, of at most 90 characters", () => {
+  const seen = new Map<string, string>();
+  for (const { name, summary } of DEFINITIONS) {
+    assert.match(summary, /^[A-Z(][^.\n]*[^.\s]\.$/, name);
+    assert.ok(summary.length <= 90, `${name}: ${summary.length}`);
+    assert.equal(seen.get(summary), undefined, `${name} does what ${seen.get(summary)} does`);
+    seen.set(summary, name);
+  }
+});
+
 Deno.test("every option has a sentence of help, and a default that it accepts itself", () => {
   for (const { name, options, cli } of DEFINITIONS) {
     for (const [option, { help, accepts, ...own }] of Object.entries({ ...options, ...cli?.also })) {
