@@ -8,6 +8,7 @@ import {
   type Example,
   type ExampleFile,
   type ExampleOptions,
+  type ExampleSizes,
   type FieldNames,
   type LabelledKind,
   labelledRows,
@@ -94,8 +95,10 @@ export interface Data extends Disposable {
     train(n: number): Example;
     heldOut(n: number): Example;
   };
-  /** Whether rows are texts of which some tokens are trained. */
-  readonly shown: boolean;
+  /** What can be shown of a row: tokens of which some are trained, or two texts of such. */
+  readonly shown: "rows" | "pairs" | "nothing";
+  /** Sizes of the texts of pairs. */
+  readonly pairTexts?: { readonly train: ExampleSizes; readonly heldOut: ExampleSizes };
   /** Hash of the file's bytes. */
   readonly sha256: string;
   /** Rows that fill `maxLength`: their prompts were truncated, or fit exactly. */
@@ -143,13 +146,13 @@ export async function openData(
     if (shape === "text") {
       return {
         ...await parts(flags, rows, maxLength),
-        shown: true,
+        shown: "rows",
         [Symbol.dispose]: () => examples[Symbol.dispose](),
       };
     }
     return {
       ...await parts(flags, rows, maxLength),
-      shown: model.architecture.decoderStart === undefined,
+      shown: model.architecture.decoderStart === undefined ? "rows" : "nothing",
       texts: {
         train: (n) => examples.example(train[n]!),
         heldOut: (n) => examples.example(heldOut[n]!),
@@ -197,7 +200,7 @@ async function openLabelled(
   const examples = await labelledExamples(flags);
   const names = classNames(model);
   const rows = labelledRows(examples, tokenizer, { maxLength, ...kind !== "score" && { names } });
-  return { ...await parts(flags, rows, maxLength), shown: false, [Symbol.dispose]: () => {} };
+  return { ...await parts(flags, rows, maxLength), shown: "nothing", [Symbol.dispose]: () => {} };
 }
 
 /** The kind of labels that a model's head must read for each kind of data. */

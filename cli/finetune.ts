@@ -18,6 +18,7 @@ import {
 import { UsageError } from "../tuning/usage_error.ts";
 import { dataFlags } from "./data.ts";
 import { localData } from "./data_source.ts";
+import { objectiveFlags } from "./finetune/objective_flags.ts";
 import { planRun } from "./finetune/plan.ts";
 import { runFinetune } from "./finetune/run.ts";
 import { chosenFlags, type FinetuneFlags, OPTIMIZERS, SCHEDULES } from "./finetune/settings.ts";
@@ -44,8 +45,7 @@ const ending = (all: boolean): string => {
   return `
 Example:
   graft finetune -m model.gguf -d train.jsonl -o adapter --method dora --rank 4
-Data (.jsonl .json .csv .tsv .parquet): dialogue, summary; prompt, completion;
-messages; for BERT text (and pair) with label or score, or tokens with tags
+Data of every common form and shape: graft data --help lists them
 Methods:
 ${methodNames(all)}
   ${all ? "" : `${count} in all: --help-all; `}graft methods --show lora tells the options of one`;
@@ -145,7 +145,9 @@ export function trainingOptions(command: Command): Command {
     .addOption(
       rare(option("--label-smoothing <s>", "share given to all tokens", number({ from: 0, below: 1 }), 0)),
     )
-    .option("--checkpoint-blocks", "recompute blocks: less memory, more time");
+    .addOption(rare(new Option("--checkpoint-blocks", "recompute blocks: less memory, more time")));
+  objectiveFlags(command)
+    .addOption(option("--from <adapter>", "go on from a saved adapter, PEFT's too", onePath));
   dataFlags(command, "examples to keep aside, or their share; default 0.1")
     .addOption(rare(option("--eval-data <file>", "evaluate on this file instead of held-out examples")))
     .addOption(rare(option("--eval-every <n>", "steps between evaluations; default an epoch's", integer())))
@@ -154,7 +156,7 @@ export function trainingOptions(command: Command): Command {
     .addOption(rare(option("--patience <n>", "stop after n evaluations without progress", integer())))
     .addOption(rare(choice("--keep <which>", "parameters in the result", ["best", "last"]).default("best")))
     .addOption(rare(option("--save-every <n>", "steps between checkpoints; default 50 at most", integer())))
-    .option("--seed <n>", "same seed, same bits", integer(0), 0)
+    .addOption(rare(option("--seed <n>", "same seed, same bits", integer(0), 0)))
     .addOption(rare(option("--licence <id>", "for the adapter's README")));
   return command;
 }

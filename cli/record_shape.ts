@@ -26,10 +26,13 @@ export const LABELLED: Readonly<Partial<Record<RecordShape, LabelledKind>>> = {
   tags: "tags",
 };
 
-/** The shape of a file's records: as given, or told by the first one. */
-export async function recordShape({ data, format, fields }: RecordFlags): Promise<RecordShape> {
+/** The shape of a file's records: as given, or told by the first one, `first` before others. */
+export async function recordShape(
+  { data, format, fields }: RecordFlags,
+  first: readonly RecordShape[] = FIRST,
+): Promise<RecordShape> {
   await checkRegularFile(data); // the file is read several times
-  const shaped = shapedBy({ ...format && { format }, ...fields && { fields } }, FIRST);
+  const shaped = shapedBy({ ...format && { format }, ...fields && { fields } }, first);
   for await (const record of readRecords(data)) return shaped(record).shape;
   throw new RangeError(`Cannot use ${data}: it has no records`);
 }

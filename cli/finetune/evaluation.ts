@@ -7,7 +7,9 @@ import type { Tokenizer } from "../../formats/tokenizer.ts";
 import { classNames } from "../../models/mod.ts";
 import { events, Interruption } from "../../recipes/supervised.ts";
 import {
+  evaluateObjective,
   heldOutLoss,
+  type Objective,
   pickRows,
   predict,
   predictionScores,
@@ -31,6 +33,7 @@ export function evaluator(
   data: Data,
   other: Data | undefined,
   interrupt: Interrupt,
+  aim?: { readonly objective: Objective; readonly base: Model },
 ): ((tuned: Model<Tokenizer>) => Promise<Evaluation>) | undefined {
   const rows = other === undefined ? data.heldOut : other.train;
   if (rows.count === 0) return undefined;
@@ -38,6 +41,14 @@ export function evaluator(
     await events();
     if (interrupt.wanted) throw new Interruption();
   };
+  if (aim !== undefined) {
+    return (tuned) =>
+      objectiveEvaluation(aim.objective, tuned, aim.base, rows, {
+        batchSize: flags.batchSize,
+        pad: padOf(tuned.tokenizer),
+        between,
+      });
+  }
   const answer = other === undefined ? data.texts?.heldOut : other.texts?.train;
   if (answer === undefined) {
     return (tuned) => labelledEvaluation(tuned, rows, { batchSize: flags.batchSize, between });
@@ -75,6 +86,18 @@ export async function labelledEvaluation(
   }
   const predictions = await predict(model, rows, how);
   return { loss, ...predictionScores(kind, predictions, classNames(model).length) };
+}
+
+/** The evaluation of an objective: its loss and metrics. */
+async function objectiveEvaluation(
+  objective: Objective,
+  tuned: Model,
+  base: Model,
+  rows: Rows,
+  options: { readonly batchSize: number; readonly pad: number; readonly between?: () => Promise<void> },
+): Promise<Evaluation> {
+  const { loss, metrics } = await evaluateObjective(tuned, rows, objective, { ...options, base });
+  return { loss, ...metrics };
 }
 
 /** "loss 1.2345, perplexity 3.44, ROUGE-L 0.1234", or the names of other scores. */

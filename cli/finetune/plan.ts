@@ -1,5 +1,12 @@
 /** `graft finetune --plan`: the memory of a run, before any work. */
-import { dispose, type Model, type ModelConfig, type QuantizeOptions } from "../../core/mod.ts";
+import {
+  adapt,
+  type Adapter,
+  dispose,
+  type Model,
+  type ModelConfig,
+  type QuantizeOptions,
+} from "../../core/mod.ts";
 import type { Tokenizer } from "../../formats/tokenizer.ts";
 import { readJson } from "../../io/inspect_contents.ts";
 import { checkpointShapes, configShapes } from "../../io/model_shapes.ts";
@@ -7,7 +14,8 @@ import { loadTokenizerOf } from "../../io/load_model.ts";
 import { freshModules } from "../../io/task_head.ts";
 import type { Task } from "../../models/mod.ts";
 import { type ExampleSizes, type MemoryPlan, planMemory } from "../../train/mod.ts";
-import { type Data, openData, rowLength } from "../data.ts";
+import { type Data, rowLength } from "../data.ts";
+import { openRunData } from "./preference_data.ts";
 import { commandLineOf } from "../../tuning/chosen_method.ts";
 import { plannedAdapter, plannedBase } from "../../tuning/planned_adapter.ts";
 import {
@@ -24,6 +32,7 @@ import {
 import { taskFor } from "./task.ts";
 import { dtypeOf, localShapes, withBackend } from "../load.ts";
 import { modelSource } from "../model_source.ts";
+import { UsageError } from "../../tuning/usage_error.ts";
 import { note, print, printJson, showBytes, table } from "../terminal/output.ts";
 
 /** The memory that WebAssembly can address. */
@@ -31,6 +40,9 @@ const WASM_LIMIT = 2 ** 32;
 
 /** Prints the plan. */
 export async function planRun(given: FinetuneFlags): Promise<void> {
+  if (given.from !== undefined) {
+    throw new UsageError("Cannot plan with --from: the run itself says what it takes");
+  }
   const flags = await chosenFlags(given);
   const source = flags.config === undefined ? await localShapes(await modelSource(flags)) : undefined;
   const { data } = flags;
@@ -43,7 +55,7 @@ export async function planRun(given: FinetuneFlags): Promise<void> {
   const model = base.shapes;
   const maxLength = rowLength(flags, model);
   const sizes = source === undefined || data === undefined
-    ? { train: fullRows(flags.batchSize, maxLength) }
+    ? { train: fullRows(flags.batchSize, maxLength), texts: 1 }
     : await sizesOf(source, model, { ...flags, data }, maxLength);
   const plan = await planOf(model, flags, sizes, maxLength, base.fresh);
   const fits = flags.memory === undefined ? undefined : plan.total <= flags.memory;
@@ -67,23 +79,34 @@ export interface PlannedSizes {
   readonly train: ExampleSizes;
   /** Absent where nothing is held out. */
   readonly evaluated?: ExampleSizes;
+  /** Texts in a row: 2 of pairs. */
+  readonly texts: number;
 }
 
 /** The sizes of a run's rows. */
 export function plannedSizes(data: Data, other: Data | undefined): PlannedSizes {
   const rows = other === undefined ? data.heldOut : other.train;
-  return { train: data.train, ...rows.count > 0 && { evaluated: rows } };
+  const { pairTexts } = data;
+  if (pairTexts !== undefined) {
+    const evaluated = other === undefined ? pairTexts.heldOut : other.pairTexts!.train;
+    return { train: pairTexts.train, ...rows.count > 0 && { evaluated }, texts: 2 };
+  }
+  return { train: data.train, ...rows.count > 0 && { evaluated: rows }, texts: 1 };
 }
 
 /** The plan of a run with a model without data. */
 export async function planOf(
   model: Model,
-  flags: ChosenFlags,
-  { train, evaluated }: PlannedSizes,
+  given: ChosenFlags,
+  { train, evaluated, texts }: PlannedSizes,
   maxLength: number,
   fresh: readonly string[],
+  from?: Adapter,
 ): Promise<MemoryPlan> {
-  const adapter = plannedAdapter(model, flags, fresh);
+  const flags = { ...given, batchSize: given.batchSize * texts };
+  const adapter = from === undefined
+    ? plannedAdapter(model, flags, fresh)
+    : adapt(model, from.method, flags.seed);
   const gradients = passesOf(flags);
   try {
     const base = plannedBase(model, flags);
@@ -143,7 +166,7 @@ async function sizesOf(
 ): Promise<PlannedSizes> {
   const tokenizer = await loadTokenizerOf(source);
   if (tokenizer === undefined) throw new Error(`Cannot plan for --data: ${source} has no tokenizer`);
-  using data = await openData({ ...flags, heldOut: heldOutShare(flags) }, model, tokenizer, maxLength);
+  using data = await openRunData({ ...flags, heldOut: heldOutShare(flags) }, model, tokenizer, maxLength);
   using other = await openEvaluated(flags, model, tokenizer, maxLength);
   return plannedSizes(data, other);
 }
@@ -158,7 +181,7 @@ export async function openEvaluated(
   const { evalData } = flags;
   return evalData === undefined
     ? undefined
-    : await openData({ ...flags, data: evalData, heldOut: 0 }, model, tokenizer, maxLength);
+    : await openRunData({ ...flags, data: evalData, heldOut: 0 }, model, tokenizer, maxLength);
 }
 
 /** The share of held-out examples, by default a tenth. */

@@ -1,5 +1,6 @@
 /** `graft finetune`: a run from its first step, or from a checkpoint, to the folder with the result. */
 import { type Adapter, count, graft, memory, resetPeak } from "../../core/mod.ts";
+import { loadTask } from "../../io/task_file.ts";
 import { openRunFolder, type RunMode } from "../../io/run_folder.ts";
 import { checkpointShapes } from "../../io/model_shapes.ts";
 import {
@@ -18,7 +19,10 @@ import {
   type Training,
 } from "../../train/mod.ts";
 import { Exit } from "../terminal/arguments.ts";
-import { type Data, openData, rowLength } from "../data.ts";
+import { type Data, rowLength } from "../data.ts";
+import { checkFrom, openFrom } from "./from.ts";
+import { type Aim, aimOf, checkObjective, withReferences } from "./objective.ts";
+import { openRunData } from "./preference_data.ts";
 import { type Evaluation, evaluator, padOf, showEvaluation } from "./evaluation.ts";
 import { baseHash, checkSameRun } from "../../tuning/run_identity.ts";
 import { report, type Result } from "./report.ts";
@@ -56,14 +60,17 @@ export type Reported = Parameters<typeof report>[1];
 export async function finetuneResult(given: RunFlags): Promise<Reported> {
   const chosen = await chosenFlags(given);
   checkFlags(chosen);
+  checkObjective(chosen);
+  checkFrom(chosen);
   const folder = openRunFolder(chosen.output, modeOf(chosen));
-  const flags = withRunsBackend(chosen, folder);
+  let flags = withRunsBackend(chosen, folder);
   checkBudget(flags);
   checkProfile(flags);
   checkPrecision(flags);
   const named = await modelSource(flags);
   const source = await localSource(named);
-  const task = await taskFor(flags, checkpointShapes(source));
+  const task = (flags.from === undefined ? undefined : await loadTask(flags.from)) ??
+    await taskFor(flags, checkpointShapes(source));
   const { shapes, quantize, fresh } = baseOf(source, flags, task);
   const line = commandLineOf(flags.definition);
   if (line.quantize !== undefined && quantize === undefined) {
@@ -76,30 +83,37 @@ export async function finetuneResult(given: RunFlags): Promise<Reported> {
   });
   try {
     const model = { ...opened.base, source: named };
+    const loadedFrom = await openFrom(flags, model);
+    const { from } = loadedFrom;
+    flags = loadedFrom.flags;
     const { tokenizer } = model;
     const maxLength = rowLength(flags, model);
-    using data = await openData({ ...flags, heldOut: heldOutShare(flags) }, model, tokenizer, maxLength);
-    using other = await openEvaluated(flags, model, tokenizer, maxLength);
-    noteFirstRow(data, tokenizer);
-    const plan = await planOf(shapes, flags, plannedSizes(data, other), maxLength, fresh);
+    using read = await openRunData({ ...flags, heldOut: heldOutShare(flags) }, model, tokenizer, maxLength);
+    using readOther = await openEvaluated(flags, model, tokenizer, maxLength);
+    noteFirstRow(read, tokenizer);
+    const plan = await planOf(shapes, flags, plannedSizes(read, readOther), maxLength, fresh, from);
     shapes.dispose();
     note(`Memory planned: ${showBytes(plan.total)}, of which ${showBytes(plan.weights)} are weights`);
-    if (data.full > 0) {
-      note(`${data.full} rows fill the ${maxLength} tokens there are; ${policy(flags)}`);
+    if (read.full > 0) {
+      note(`${read.full} rows fill the ${maxLength} tokens there are; ${policy(flags)}`);
     }
     const record: StateRecord = {
       base: await baseHash(model),
-      data: data.sha256,
-      ...other !== undefined && { evalData: other.sha256 },
+      data: read.sha256,
+      ...readOther !== undefined && { evalData: readOther.sha256 },
       options: fingerprint(flags, maxLength),
       ...opened.backend.kernels !== undefined && { kernels: opened.backend.kernels },
     };
     const loaded = memory(opened.backend).peak;
     const pad = padOf(tokenizer);
-    const stages = stagesOf(flags, data.train, maxLength, pad);
+    using aim = await aimOf(flags, model);
+    const reference = from === undefined ? model : graft(model, from);
+    const data = await withReferences(flags, read, reference, pad);
+    const other = readOther && await withReferences(flags, readOther, reference, pad);
+    const stages = stagesOf(flags, data.train, maxLength, pad, aim?.objective);
     const seen = { rows: data.train, batchSize: flags.batchSize, pad, stages };
     resetPeak();
-    const started = await startIn({ model, flags, data: seen, fresh, folder, record });
+    const started = await startIn({ model, flags, data: seen, fresh, folder, record, from });
     // Until here Ctrl-C terminates the program immediately.
     using interrupt = interruptible();
     const preparing = memory(opened.backend).peak;
@@ -115,6 +129,7 @@ export async function finetuneResult(given: RunFlags): Promise<Reported> {
       record,
       interrupt,
       maxLength,
+      aim,
     });
     // The memory of earlier stages is part of the run's peak.
     const peak = line.stages ? Math.max(preparing, trained.peak) : trained.peak;
@@ -132,6 +147,7 @@ interface Run extends FinishedRun {
   readonly record: StateRecord;
   readonly interrupt: Interrupt;
   readonly maxLength: number;
+  readonly aim: Aim | undefined;
 }
 
 async function train(run: Run): Promise<Result> {
@@ -146,7 +162,13 @@ async function train(run: Run): Promise<Result> {
       `${data.train.count} examples, ${training.totalSteps} steps` +
       `${training.step > 0 ? ` from step ${training.step}` : ""}`,
   );
-  const evaluation = evaluator(flags, data, run.other, interrupt);
+  const evaluation = evaluator(
+    flags,
+    data,
+    run.other,
+    interrupt,
+    run.aim && { objective: run.aim.objective, base: run.model },
+  );
   const perEpoch = Math.max(1, Math.ceil(training.totalSteps / flags.epochs));
   const evaluateEvery = evaluation === undefined ? undefined : flags.evalEvery ?? perEpoch;
   const stopping = stoppingOf(flags);
@@ -235,7 +257,7 @@ async function begin(
   const { flags, folder, data, maxLength, started } = run;
   const { model, adapter } = started;
   let total = 0;
-  const options = trainOptionsOf(flags, maxLength, padOf(model.tokenizer), () => total);
+  const options = trainOptionsOf(flags, maxLength, padOf(model.tokenizer), () => total, run.aim?.objective);
   try {
     if (!folder.continues) {
       const training = await startTraining(model, adapter, data.train, options);

@@ -25,6 +25,7 @@ import {
   type WarmUp,
 } from "../../train/mod.ts";
 import type { DataFlags } from "../data.ts";
+import type { ObjectiveFlags } from "./objective_flags.ts";
 import type { BackendName, DtypeFlags, ModelFlags } from "../load.ts";
 import { chooseMethod, type ChosenMethod, commandLineOf } from "../../tuning/chosen_method.ts";
 
@@ -35,13 +36,16 @@ export const OPTIMIZERS = ["adamw", "adamw8bit", "paged", "sgd"] as const;
 export const SCHEDULES = ["cosine", "linear", "constant", "inverse-sqrt"] as const;
 
 /** All flags of `graft finetune`, as given. */
-export interface FinetuneFlags extends ModelFlags, DtypeFlags, SharedFlags, Omit<DataFlags, "data"> {
+export interface FinetuneFlags
+  extends ModelFlags, DtypeFlags, SharedFlags, Omit<DataFlags, "data">, ObjectiveFlags {
   /** A method's name, or the file of one's own. */
   readonly method: string;
   /** Options by the library's names. */
   readonly options?: JsonOptions;
   readonly data?: string;
   readonly output?: string;
+  /** A saved adapter to go on from. */
+  readonly from?: string;
   readonly resume?: true;
   readonly overwrite?: true;
   readonly learningRate?: number;
@@ -153,6 +157,24 @@ function isQuantizedBase(model: Model): boolean {
   return weightLeaves(model.weights).some(([, leaf]) => isQuantized(leaf.dtype));
 }
 
+/** What the flags of objectives say; nothing for supervised fine-tuning from a fresh adapter, as in earlier versions. */
+function objectiveRecord(flags: FinetuneFlags): Readonly<Record<string, Json>> {
+  const given: Readonly<Record<string, Json | undefined>> = {
+    objective: flags.objective === "sft" ? undefined : flags.objective,
+    from: flags.from,
+    beta: flags.beta,
+    "pair-loss": flags.pairLoss,
+    center: flags.center,
+    teacher: flags.teacher,
+    "teacher-prompt": flags.teacherPrompt,
+    temperature: flags.temperature,
+    divergence: flags.divergence,
+  };
+  return Object.fromEntries(
+    Object.entries(given).flatMap(([name, value]) => value === undefined ? [] : [[name, value]]),
+  );
+}
+
 /** Everything that determines the bits of a run: two runs with equal fingerprints take the same steps. */
 export function fingerprint(
   flags: ChosenFlags & { readonly backend: BackendName },
@@ -197,5 +219,6 @@ export function fingerprint(
     "eval-every": flags.evalEvery ?? null,
     patience: flags.patience ?? null,
     keep: flags.keep,
+    ...objectiveRecord(flags),
   };
 }

@@ -2,7 +2,7 @@
  * The starting point of a run, saved in its folder if earlier stages produced it: a resumed run starts from
  * the same values without repeating the stages.
  */
-import { dispose, type Model } from "../../core/mod.ts";
+import { type Adapter, dispose, type Model } from "../../core/mod.ts";
 import { writeTextAtomically } from "../../formats/atomic_write.ts";
 import { graftRecord, loadGraftAdapter, saveGraftAdapter } from "../../io/graft_adapter.ts";
 import type { RunFolder } from "../../io/run_folder.ts";
@@ -22,11 +22,14 @@ export interface Beginning<M extends Model> {
   readonly folder: RunFolder;
   /** What determines the values: data, base and options. */
   readonly record: StateRecord;
+  /** The adapter to go on from. */
+  readonly from?: Adapter | undefined;
 }
 
 /** Prepares a run, or loads what an earlier run with the same record prepared. */
 export async function startIn<M extends Model>(given: Beginning<M>): Promise<Started<M>> {
-  const { model, flags, data, fresh, folder } = given;
+  const { model, flags, data, fresh, folder, from } = given;
+  if (from !== undefined) return plain(model, from);
   if (!commandLineOf(flags.definition).stages) return await start(model, flags, data, fresh);
   const kept = folder.start;
   const mark = `${kept}/record.json`;

@@ -1,6 +1,14 @@
 /** Converts flags to the options of the training loop, for a run and for the stages before it. */
 import { fold, key } from "../../core/mod.ts";
-import { countSteps, paged, resident, type Rows, type TrainOptions } from "../../train/mod.ts";
+import {
+  countSteps,
+  type Objective,
+  objectiveGradients,
+  paged,
+  resident,
+  type Rows,
+  type TrainOptions,
+} from "../../train/mod.ts";
 import {
   batchingOf,
   type ChosenFlags,
@@ -17,14 +25,16 @@ import { type Progress, progress } from "../terminal/progress.ts";
  * Options of a run.
  *
  * @param total The number of steps, if known.
+ * @param objective Default: supervised fine-tuning, in the method's own way if it has one.
  */
 export function trainOptionsOf(
   flags: ChosenFlags,
   maxLength: number,
   pad: number,
   total: () => number,
+  objective?: Objective,
 ): TrainOptions {
-  const gradients = passesOf(flags);
+  const gradients = objective === undefined ? passesOf(flags) : objectiveGradients(objective);
   return {
     learningRate: rateOf(flags),
     schedule: (step) => scheduleOf(flags, total())(step),
@@ -51,7 +61,13 @@ export function trainOptionsOf(
 }
 
 /** Stages train as the run does, each with its own schedule. */
-export function stagesOf(flags: ChosenFlags, rows: Rows, maxLength: number, pad: number): StageRun {
+export function stagesOf(
+  flags: ChosenFlags,
+  rows: Rows,
+  maxLength: number,
+  pad: number,
+  objective?: Objective,
+): StageRun {
   const order = {
     batching: batchingOf(flags, maxLength),
     accumulate: flags.accumulate,
@@ -66,7 +82,7 @@ export function stagesOf(flags: ChosenFlags, rows: Rows, maxLength: number, pad:
       let shown: Progress | undefined;
       let before = performance.now();
       return {
-        ...trainOptionsOf(flags, maxLength, pad, () => steps),
+        ...trainOptionsOf(flags, maxLength, pad, () => steps, objective),
         maxSteps: steps,
         stepped: ({ step, loss, tokens }) => {
           shown ??= progress(steps, 0);

@@ -1,12 +1,13 @@
 /** Pairs of answers as rows: a row is a pair, and a batch of n rows has 2 n texts. */
 import type { Model } from "../../core/mod.ts";
 import { dispose, read, scope, type Synchronous, type Tensor } from "../../core/mod.ts";
+import type { ExampleSizes } from "../batches.ts";
 import { collate } from "../collate.ts";
 import { encodeExample } from "../encode.ts";
 import type { EncodeOptions, ExampleTokenizer } from "../example_tokenizer.ts";
 import type { Preference } from "../preferences.ts";
 import type { Rows } from "../rows.ts";
-import type { Tokens } from "../truncation.ts";
+import { targetCount, type Tokens } from "../truncation.ts";
 import { batchLogProbabilities } from "./log_probabilities.ts";
 import type { PreferenceBatch } from "./preference.ts";
 
@@ -24,6 +25,8 @@ export interface TokenPair {
 export interface PreferenceRows extends Rows {
   /** Pair n. */
   pair(n: number): TokenPair;
+  /** Tokens and labels of the texts: of pair n the chosen one at 2 n, the rejected one at 2 n + 1. */
+  readonly texts: ExampleSizes;
   batch(numbers: readonly number[], pad: number): PreferenceBatch;
 }
 
@@ -71,12 +74,18 @@ export function preferenceRowsFrom(pairs: readonly TokenPair[]): PreferenceRows 
 
 function rowsOfPairs(count: number, pair: (n: number) => TokenPair): PreferenceRows {
   const lengths = new Uint32Array(count);
+  const texts = { lengths: new Uint32Array(2 * count), targets: new Uint32Array(2 * count) };
   for (let n = 0; n < count; n++) {
     const { chosen, rejected } = pair(n);
     lengths[n] = Math.max(chosen.inputIds.length, rejected.inputIds.length);
+    for (const [i, { inputIds, labels }] of [chosen, rejected].entries()) {
+      texts.lengths[2 * n + i] = inputIds.length;
+      texts.targets[2 * n + i] = targetCount(labels);
+    }
   }
   return {
     count,
+    texts,
     lengths,
     targets: new Uint32Array(count).fill(1),
     tokens: (n) => pair(n).chosen,
@@ -136,8 +145,8 @@ function encodedPair(
  * assert.ok(chosen === rejected && Math.abs(chosen! + Math.log(32)) < 0.1);
  * ```
  */
-export async function withReference(
-  rows: PreferenceRows,
+export async function withReference<R extends Rows & Pick<PreferenceRows, "batch">>(
+  rows: R,
   model: Model,
   { batchSize, pad, between }: {
     readonly batchSize: number;
@@ -145,7 +154,7 @@ export async function withReference(
     /** Awaited between batches; throwing aborts the work. */
     between?(): void | Promise<void>;
   },
-): Promise<PreferenceRows> {
+): Promise<R> {
   const order = Array.from({ length: rows.count }, (_, n) => n).sort((a, b) =>
     rows.lengths[b]! - rows.lengths[a]!
   );

@@ -1,0 +1,136 @@
+/** What a run trains for: `--objective` and what goes with it. */
+import type { Model } from "../../core/mod.ts";
+import type { Tokenizer } from "../../formats/tokenizer.ts";
+import {
+  distill,
+  dpo,
+  type Objective,
+  orpo,
+  type PreferenceBatch,
+  reward,
+  type Rows,
+  withReference,
+} from "../../train/mod.ts";
+import { UsageError } from "../../tuning/usage_error.ts";
+import type { Data } from "../data.ts";
+import { dtypeOf, localSource } from "../load.ts";
+import { modelSource } from "../model_source.ts";
+import { loadModel } from "../../io/load_model.ts";
+import { note } from "../terminal/output.ts";
+import { isPreference, type ObjectiveFlags } from "./objective_flags.ts";
+import type { FinetuneFlags } from "./settings.ts";
+
+/** The flags that belong to each objective. */
+const OWN: Readonly<Record<string, readonly (keyof ObjectiveFlags)[]>> = {
+  dpo: ["beta", "pairLoss"],
+  ipo: ["beta"],
+  orpo: ["beta"],
+  reward: ["center"],
+  distill: ["teacher", "teacherPrompt", "temperature", "divergence"],
+};
+
+/** @throws {UsageError} on a flag of another objective, or one that is missing. */
+export function checkObjective(flags: FinetuneFlags): void {
+  const { objective = "sft" } = flags;
+  for (const [name, own] of Object.entries(OWN)) {
+    const foreign = own.find((flag) => flags[flag] !== undefined && !(OWN[objective] ?? []).includes(flag));
+    if (foreign !== undefined) {
+      const shown = foreign.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+      throw new UsageError(`Expected --objective ${name} with --${shown} but found ${objective}`);
+    }
+  }
+  if (objective === "distill" && flags.teacher === undefined && flags.teacherPrompt === undefined) {
+    throw new UsageError(
+      "Expected --teacher with --objective distill: a larger model of the same vocabulary, or --teacher-prompt: " +
+        "a text that the base sees and the adapter is to stand for",
+    );
+  }
+  if (isPreference(flags) && flags.packing === true) {
+    throw new UsageError(`Cannot pack pairs of answers: leave out --packing with --objective ${objective}`);
+  }
+}
+
+/** An objective with what it holds. */
+export interface Aim extends Disposable {
+  readonly objective: Objective;
+}
+
+/** The objective that flags name; undefined for supervised fine-tuning, which the loop knows. */
+export async function aimOf(flags: FinetuneFlags, model: Model<Tokenizer>): Promise<Aim | undefined> {
+  const { objective = "sft", beta, labelSmoothing } = flags;
+  const strength = beta === undefined ? {} : { beta };
+  const plain = (objective: Objective): Aim => ({ objective, [Symbol.dispose]: () => {} });
+  switch (objective) {
+    case "sft":
+      return undefined;
+    case "dpo":
+      return plain(dpo({ ...strength, labelSmoothing, ...flags.pairLoss && { loss: flags.pairLoss } }));
+    case "ipo":
+      return plain(dpo({ ...strength, loss: "ipo" }));
+    case "orpo":
+      return plain(orpo(strength));
+    case "reward":
+      return plain(reward(flags.center === undefined ? {} : { center: flags.center }));
+    case "distill":
+      return await distillation(flags, model);
+    default:
+      return objective satisfies never;
+  }
+}
+
+async function distillation(flags: FinetuneFlags, model: Model<Tokenizer>): Promise<Aim> {
+  const { teacher, teacherPrompt, temperature, divergence } = flags;
+  const options = {
+    ...teacherPrompt !== undefined && { prompt: model.tokenizer.encode(teacherPrompt) },
+    ...temperature !== undefined && { temperature },
+    ...divergence && { direction: divergence },
+  };
+  if (teacher === undefined) return { objective: distill(options), [Symbol.dispose]: () => {} };
+  const source = await localSource(await modelSource({ model: teacher }));
+  const taught = await loadModel(source, { backend: model.backend, ...dtypeOf(flags) });
+  try {
+    checkVocabulary(teacher, taught.tokenizer, model.tokenizer);
+  } catch (error) {
+    taught.dispose();
+    throw error;
+  }
+  return { objective: distill({ ...options, teacher: taught }), [Symbol.dispose]: () => taught.dispose() };
+}
+
+/** @throws {RangeError} naming the first token that differs. */
+function checkVocabulary(name: string, teacher: Tokenizer, own: Tokenizer): void {
+  const most = Math.max(teacher.vocabSize, own.vocabSize);
+  for (let id = 0; id < most; id++) {
+    const [theirs, ours] = [teacher.token(id), own.token(id)];
+    if (theirs === ours) continue;
+    const shown = (token: string | undefined): string =>
+      token === undefined ? "nothing" : JSON.stringify(token);
+    throw new RangeError(
+      `Cannot distill from ${name}: its vocabulary is another one; token ${id} is ${
+        shown(theirs)
+      } there and ${shown(ours)} here`,
+    );
+  }
+}
+
+/**
+ * The data with the log-probabilities of its answers under the reference, where the objective compares with one: computed once,
+ * before the run, since they do not change.
+ */
+export async function withReferences<D extends Data>(
+  flags: FinetuneFlags,
+  data: D,
+  reference: Model,
+  pad: number,
+): Promise<D> {
+  if (flags.objective !== "dpo" && flags.objective !== "ipo") return data;
+  const pairs = data.train.count + data.heldOut.count;
+  note(`Computing the reference's log-probabilities of ${pairs} pairs`);
+  const known = async (rows: Rows): Promise<Rows> =>
+    rows.count === 0
+      ? rows
+      : await withReference(rows as PairRows, reference, { batchSize: flags.batchSize, pad });
+  return { ...data, train: await known(data.train), heldOut: await known(data.heldOut) };
+}
+
+type PairRows = Rows & { batch(numbers: readonly number[], pad: number): PreferenceBatch };

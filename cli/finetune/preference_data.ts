@@ -1,0 +1,69 @@
+/** Pairs of answers as the data of a run. */
+import type { Model } from "../../core/mod.ts";
+import type { Tokenizer } from "../../formats/tokenizer.ts";
+import { type ExampleSizes, openPreferences, pickRows, preferenceRows } from "../../train/mod.ts";
+import { UsageError } from "../../tuning/usage_error.ts";
+import { type Data, type DataFlags, fileHash, openData, split } from "../data.ts";
+import { isPreference, type ObjectiveFlags } from "./objective_flags.ts";
+import { recordShape } from "../record_shape.ts";
+import { note } from "../terminal/output.ts";
+
+/** Opens, checks and tokenizes the data that an objective takes. */
+export function openRunData(
+  flags: DataFlags & ObjectiveFlags,
+  model: Model,
+  tokenizer: Tokenizer,
+  maxLength: number,
+): Promise<Data> {
+  return isPreference(flags)
+    ? openPreferenceData(flags, model, tokenizer, maxLength)
+    : openData(flags, model, tokenizer, maxLength);
+}
+
+/** A file of preferences. */
+async function openPreferenceData(
+  flags: DataFlags,
+  model: Model,
+  tokenizer: Tokenizer,
+  maxLength: number,
+): Promise<Data> {
+  const shape = await recordShape({ ...flags }, ["preference"]);
+  if (shape !== "preference") {
+    throw new UsageError(
+      `Expected pairs of answers in ${flags.data}, "chosen" and "rejected", perhaps with "prompt", but found ${shape}; rename fields by --fields`,
+    );
+  }
+  if (model.architecture.labels(model) !== "next") {
+    throw new TypeError(
+      `Cannot compare answers under a ${model.config.model_type}: it is no causal language model`,
+    );
+  }
+  note(`Reading ${flags.data} as preferences: chosen, rejected`);
+  const file = await openPreferences(flags.data, flags.fields === undefined ? {} : { fields: flags.fields });
+  try {
+    const count = Math.min(file.count, flags.limit ?? Infinity);
+    const { longPrompts } = flags;
+    const rows = preferenceRows({ count, preference: (n) => file.preference(n) }, tokenizer, {
+      maxLength,
+      longPrompt: longPrompts === "refuse" ? "refuse" : { keep: longPrompts },
+    });
+    const { train, heldOut } = split(count, flags.heldOut ?? 0, flags.splitSeed);
+    const sizesOf = (numbers: readonly number[]): ExampleSizes => {
+      const texts = numbers.flatMap((n) => [2 * n, 2 * n + 1]);
+      const { lengths, targets } = rows.texts;
+      return { lengths: texts.map((i) => lengths[i]!), targets: texts.map((i) => targets[i]!) };
+    };
+    return {
+      train: pickRows(rows, train),
+      heldOut: pickRows(rows, heldOut),
+      shown: "pairs",
+      pairTexts: { train: sizesOf(train), heldOut: sizesOf(heldOut) },
+      sha256: await fileHash(flags.data),
+      full: Array.from(rows.lengths).filter((length) => length === maxLength).length,
+      [Symbol.dispose]: () => file[Symbol.dispose](),
+    };
+  } catch (error) {
+    file[Symbol.dispose]();
+    throw error;
+  }
+}

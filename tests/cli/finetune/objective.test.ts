@@ -1,0 +1,205 @@
+/** `graft finetune --objective` and `--from`, on tiny models. */
+import assert from "node:assert/strict";
+import { readFileSync, writeFileSync } from "node:fs";
+import { Exit } from "../../../cli/terminal/arguments.ts";
+import { trainableNames } from "../../../tuning/chosen_method.ts";
+import { finetuned } from "../in_process.ts";
+import { numbersOf, temporaryFolder, tinyData, tinyModel } from "../tiny.ts";
+
+const WORDS = ["cat", "dog", "sun", "sea", "map", "tea"];
+
+/** Pairs of answers: the word again is better than another one. */
+function tinyPairs(folder: string): string {
+  const lines = WORDS.map((word, i) =>
+    JSON.stringify({
+      prompt: [{ role: "user", content: word }],
+      chosen: [{ role: "assistant", content: word }],
+      rejected: [{ role: "assistant", content: WORDS[(i + 1) % 6] }],
+    })
+  );
+  writeFileSync(`${folder}/pairs.jsonl`, lines.join("\n"));
+  return `${folder}/pairs.jsonl`;
+}
+
+const metricsOf = (output: string): readonly Record<string, number>[] =>
+  readFileSync(`${output}/metrics.jsonl`, "utf8").trim().split("\n").map((line) => JSON.parse(line));
+
+for (const objective of ["dpo", "ipo", "orpo"] as const) {
+  Deno.test(`--objective ${objective} prefers what is chosen, and logs rewards`, async () => {
+    using folder = temporaryFolder();
+    const [model, data, output] = [tinyModel(folder.path), tinyPairs(folder.path), `${folder.path}/out`];
+    const common = { model, data, output, method: "lora", objective, learningRate: 0.02 } as const;
+    const result = await finetuned({
+      ...common,
+      maxSteps: 12,
+      epochs: 10,
+      heldOut: 2,
+      evalEvery: 12,
+      keep: "last",
+    });
+    const log = metricsOf(output);
+    const last = log.findLast((line) => "loss" in line)!;
+    assert.ok(last["rewards/margins"]! > log.find((line) => "loss" in line)!["rewards/margins"]!);
+    for (const name of ["chosen", "rejected", "margins", "accuracies"]) {
+      assert.ok(`rewards/${name}` in result.evaluations.at(-1)!, name);
+    }
+    // What is planned is what is used, to a tenth.
+    assert.ok(Math.abs(result.peak / result.planned - 1) < 0.1, `${result.peak} of ${result.planned}`);
+  });
+}
+
+Deno.test("preference tuning that is interrupted and resumed ends with the same bits", async () => {
+  using folder = temporaryFolder();
+  const [model, data] = [tinyModel(folder.path), tinyPairs(folder.path)];
+  const flags = {
+    model,
+    data,
+    method: "lora",
+    objective: "dpo",
+    maxSteps: 6,
+    epochs: 9,
+    saveEvery: 1,
+    heldOut: 0,
+  } as const;
+  await finetuned({ ...flags, output: `${folder.path}/whole` });
+  const output = `${folder.path}/parts`;
+  await assert.rejects(
+    () =>
+      finetuned({ ...flags, output }, (text, interrupt) => {
+        if (text.startsWith("step 1/6")) interrupt();
+      }),
+    Exit,
+  );
+  await finetuned({ ...flags, output, resume: true });
+  const file = "adapter_model.safetensors";
+  assert.deepEqual(numbersOf(`${output}/${file}`), numbersOf(`${folder.path}/whole/${file}`));
+});
+
+Deno.test("--from goes on from a saved adapter, which is the reference of preference tuning", async () => {
+  using folder = temporaryFolder();
+  const [model, pairs, data] = [tinyModel(folder.path), tinyPairs(folder.path), tinyData(folder.path)];
+  const first = `${folder.path}/sft`;
+  await finetuned({
+    model,
+    data,
+    output: first,
+    method: "dora",
+    rank: 2,
+    maxSteps: 4,
+    epochs: 4,
+    learningRate: 0.02,
+  });
+  const output = `${folder.path}/dpo`;
+  await finetuned({
+    model,
+    data: pairs,
+    output,
+    method: "lora",
+    from: first,
+    objective: "dpo",
+    maxSteps: 1,
+    heldOut: 2,
+  });
+  // It is compared with itself at first, and stays the kind of adapter that it was.
+  assert.deepEqual(metricsOf(output)[0]!["rewards/margins"], 0);
+  assert.match(readFileSync(`${output}/adapter_config.json`, "utf8"), /"use_dora": true/);
+  const file = "adapter_model.safetensors";
+  const [before, after] = [numbersOf(`${first}/${file}`), numbersOf(`${output}/${file}`)];
+  assert.deepEqual([...before.keys()].sort(), [...after.keys()].sort());
+  // A step of size 0 leaves every number as it was.
+  const same = `${folder.path}/same`;
+  await finetuned({
+    model,
+    data,
+    output: same,
+    method: "lora",
+    from: first,
+    maxSteps: 1,
+    learningRate: 1e-12,
+    keep: "last",
+  });
+  for (const [name, numbers] of numbersOf(`${same}/${file}`)) {
+    for (const [i, x] of numbers.entries()) assert.ok(Math.abs(x - before.get(name)![i]!) < 1e-6, name);
+  }
+  await assert.rejects(
+    () => finetuned({ model, data, output: `${folder.path}/no`, method: "lora", from: first, rank: 8 }),
+    /Cannot change --rank of the adapter that --from names/,
+  );
+});
+
+Deno.test("--objective distill takes a teacher, or a prompt before the base", async () => {
+  using folder = temporaryFolder();
+  const [model, data] = [tinyModel(folder.path), tinyData(folder.path)];
+  const flags = {
+    model,
+    data,
+    method: "lora",
+    objective: "distill",
+    learningRate: 0.02,
+    epochs: 4,
+    maxSteps: 8,
+  } as const;
+  const output = `${folder.path}/prompted`;
+  await finetuned({ ...flags, output, teacherPrompt: "sun and sea" });
+  const losses = metricsOf(output).flatMap((line) => "loss" in line ? [line["loss"]!] : []);
+  assert.ok(losses.at(-1)! < losses[0]!, losses.join(" "));
+  const itself = `${folder.path}/itself`;
+  await finetuned({ ...flags, output: itself, teacher: model, maxSteps: 1 });
+  assert.ok(metricsOf(itself).find((line) => "loss" in line)!["loss"]! < 1e-6);
+});
+
+Deno.test("objectives refuse other data and each other's flags", async () => {
+  using folder = temporaryFolder();
+  const [model, data, pairs] = [tinyModel(folder.path), tinyData(folder.path), tinyPairs(folder.path)];
+  const bad = (flags: Omit<Parameters<typeof finetuned>[0], "output">, message: RegExp) =>
+    assert.rejects(() => finetuned({ ...flags, model, output: `${folder.path}/out` }), message);
+  const method = "lora";
+  await bad(
+    { data, method, objective: "dpo" },
+    /Expected pairs of answers in .*but found prompt\/completion/,
+  );
+  await bad(
+    { data: pairs, method, objective: "dpo", center: 1 },
+    /Expected --objective reward with --center but found dpo/,
+  );
+  await bad({ data: pairs, method, beta: 0.1 }, /Expected --objective dpo with --beta but found sft/);
+  await bad({ data, method, objective: "distill" }, /Expected --teacher with --objective distill/);
+  await bad({ data: pairs, method, objective: "orpo", packing: true }, /Cannot pack pairs of answers/);
+  await bad({ data: pairs, method }, /a preference record has no prompt with an answer/);
+  const other = `${folder.path}/other`;
+  Deno.mkdirSync(other);
+  const teacher = tinyModel(other);
+  const tokenizer = readFileSync(`${teacher}/tokenizer.json`, "utf8").replace('"a":4,"b":5', '"b":4,"a":5');
+  writeFileSync(`${teacher}/tokenizer.json`, tokenizer);
+  await bad(
+    { data, method, objective: "distill", teacher },
+    /Cannot distill from .*: its vocabulary is another one; token 4 is "b" there and "a" here/,
+  );
+});
+
+/** Methods that need more than a name under any objective: tokens, sources, other models. */
+const NEED_MORE = [
+  ...["adapter-fusion", "s4", "cross-attention", "only", "trainable-tokens", "xlora"],
+  ...["context-prompt-tuning", "ipt", "spot"],
+];
+
+Deno.test("every method that trains takes a step of preference tuning", async () => {
+  using folder = temporaryFolder();
+  const [model, data] = [tinyModel(folder.path), tinyPairs(folder.path)];
+  const methods = trainableNames().filter((name) => !NEED_MORE.includes(name));
+  assert.ok(methods.length >= 70);
+  for (const [i, method] of methods.entries()) {
+    const output = `${folder.path}/${i}`;
+    const { steps } = await finetuned({
+      model,
+      data,
+      output,
+      method,
+      objective: "dpo",
+      maxSteps: 1,
+      heldOut: 0,
+    });
+    assert.equal(steps, 1, method);
+    assert.ok(metricsOf(output).some((line) => "rewards/margins" in line), method);
+  }
+});
