@@ -10,12 +10,14 @@ import {
   methodCosts,
   type Model,
   type ModelConfig,
+  type SurveyAnswer,
+  type SurveyRow,
 } from "../core/mod.ts";
 import { readJson } from "../io/inspect_contents.ts";
 import { checkpointShapes, configShapes } from "../io/model_shapes.ts";
 import { type Command, integer, names, onePath } from "./terminal/arguments.ts";
 import { UsageError } from "../tuning/usage_error.ts";
-import { agrees, ARTICLE, type ArticleAnswer, type ArticleRow, REASONS } from "../tuning/survey_tables.ts";
+import { agrees, ARTICLE } from "../tuning/survey_tables.ts";
 import { localShapes } from "./load.ts";
 import { modelOption, modelSource } from "./model_source.ts";
 import { type KnownMethods, knownMethods } from "../io/records/known_methods.ts";
@@ -230,7 +232,9 @@ function articleText(rows: readonly TableRow[]): string {
     table([heading, ...body]),
     "",
     `Computed for this model, ≠ the article: ${differing} cells. Its percentages are of the models that its papers used.`,
-    ...[...differs].flatMap((name) => REASONS[name] === undefined ? [] : [`  ${name}: ${REASONS[name]}`]),
+    ...[...differs].flatMap((name) =>
+      ARTICLE[name]!.differs === undefined ? [] : [`  ${name}: ${ARTICLE[name]!.differs}`]
+    ),
     "storage: less than a quarter of the model's bytes. memory: AdamW's moments less than a quarter of full fine-tuning's.",
     "backprop: no gradient through the base's blocks.",
   ].join("\n");
@@ -239,9 +243,9 @@ function articleText(rows: readonly TableRow[]): string {
 /** Our results in the article's terms. */
 export function answers(
   facts: MethodCosts,
-): { readonly [K in "storage" | "memory" | "backward"]: ArticleAnswer } & Pick<ArticleRow, "overhead"> {
+): { readonly [K in "storage" | "memory" | "backward"]: SurveyAnswer } & Pick<SurveyRow, "overhead"> {
   const { base } = facts.trained;
-  const yes = (condition: boolean): ArticleAnswer => condition ? "yes" : "no";
+  const yes = (condition: boolean): SurveyAnswer => condition ? "yes" : "no";
   return {
     storage: yes(facts.storage < 4 * base / 4),
     memory: yes(facts.optimizer < 8 * base / 4),

@@ -8,6 +8,7 @@ import type { Options } from "../options/option.ts";
 import type { Batch, Model } from "../trees/model.ts";
 import type { LossOptions } from "../trees/loss_options.ts";
 import type { QuantizeOptions } from "../trees/quantize.ts";
+import type { SurveyRow } from "./survey_row.ts";
 import type { Spec } from "../edits/place.ts";
 import type { MatrixPlace, Targets } from "../edits/targets.ts";
 
@@ -149,6 +150,8 @@ export interface MethodDefinition {
   ): { readonly value: Tensor; readonly gradients: Tree };
   /** The setting of its literature, for tables that compare methods. */
   readonly published?: Published;
+  /** What the survey says of it. */
+  readonly survey?: SurveyRow;
   /** Its form in Hugging Face PEFT folders, where that is a matter of names; odd ones have a codec beside the method. */
   readonly peft?: PeftMapping;
 }

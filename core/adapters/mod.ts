@@ -1,6 +1,7 @@
 /** Adapters: the contract of a method; grafting, merging, counting and comparing what methods make. @module */
 export * from "./gate.ts";
 export * from "./method.ts";
+export * from "./survey_row.ts";
 export * from "./define_method.ts";
 export type { Json } from "../options/json.ts";
 export * from "./graft.ts";

@@ -80,5 +80,14 @@ export const houlsby: DefinedMethod<HoulsbyOptions> = defineHidden<HoulsbyOption
     flags: ["bottleneck"],
     options: ({ bottleneck }, spec) => ({ reduction: reductionOf(bottleneck, spec) }),
   },
+  survey: {
+    kinds: "A",
+    storage: "yes",
+    memory: "yes",
+    backward: "no",
+    overhead: "Extra FFN",
+    trainable: "0.1 - 6",
+    changed: "0.1 - 6",
+  },
   published: { setting: "r d/32, and norms", options: () => ({ reduction: 32 }), beside: layerNormTune },
 });

@@ -138,6 +138,17 @@ export const kronaBres: DefinedMethod<KronaBresOptions> = defineHidden<KronaBres
   reads: () => "input",
   delta: ({ residual, ...own }, { x }, { scale }) => add(branch(own, x, scale), multiply(x, residual)),
   ...known,
+  survey: {
+    kinds: "AR",
+    storage: "yes",
+    memory: "yes",
+    backward: "no",
+    overhead: "Extra linear layer",
+    trainable: "0.07",
+    changed: "~0.07 or ~1.0",
+    differs:
+      "the article calls the Kronecker form beside the layers a reparametrisation; whether its 0.07 % has biases is not known",
+  },
 });
 
 /** The module as a linear layer d → d. */

@@ -77,5 +77,15 @@ export const phmAdapter: DefinedMethod<PhmAdapterOptions> = defineHidden<PhmAdap
     flags: ["bottleneck"],
     options: ({ bottleneck }, spec) => phmSizes(spec, 12, bottleneck),
   },
+  survey: {
+    kinds: "AR",
+    storage: "yes",
+    memory: "yes",
+    backward: "no",
+    overhead: "Extra FFN",
+    trainable: "0.2",
+    changed: "~0.2 or ~1.0",
+    differs: "the article calls the Kronecker form inside the adapter a reparametrisation",
+  },
   published: phmSetting(12, layerNormTune),
 });

@@ -138,6 +138,16 @@ export const sparseAdapterDefinition: MethodDefinition = {
     }
   },
   plan: hostOf,
+  survey: {
+    kinds: "AS",
+    storage: "yes",
+    memory: "yes",
+    backward: "no",
+    overhead: "Extra FFN",
+    trainable: "2.0",
+    changed: "2.0",
+    differs: "the article calls the mask a selection; masked numbers still have a place and are counted",
+  },
   published: {
     setting: "r d/12, half kept",
     make: (model) => {

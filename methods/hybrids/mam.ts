@@ -64,6 +64,17 @@ export const mam: DefinedMethod<MamOptions, MamParts> = defineComposition<MamOpt
       parallel: given({ reduction: reductionOf(bottleneck, spec) }),
     }),
   },
+  survey: {
+    kinds: "A",
+    storage: "yes",
+    memory: "yes",
+    backward: "no",
+    overhead: "Extra FFN and input",
+    trainable: "0.5",
+    changed: "0.5",
+    differs:
+      "the network that makes the prefixes trains too, and is dropped afterwards; what is left is 0.48 % of RoBERTa-base",
+  },
   published: {
     setting: rowsSetting(16, " and r d/48").setting,
     options: (model) => ({

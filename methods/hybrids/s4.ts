@@ -123,6 +123,16 @@ export const s4: DefinedMethod<S4Options> = defineMethod<S4Options>({
     flags: ["dimension"],
     options: ({ dimension }, spec) => ({ budget: dimension ?? s4Budget(spec), groups: s4Groups(spec) }),
   },
+  survey: {
+    kinds: "ARS",
+    storage: "yes",
+    memory: "yes",
+    backward: "no",
+    overhead: "Extra FFN and input",
+    trainable: "0.5",
+    changed: "more than 0.5",
+    differs: "the released code has no groups; ours follow the paper",
+  },
   published: {
     setting: (model) => `${Number((100 * publishedBudget(model) / weightCount(model)).toPrecision(2))} %`,
     options: (model) => ({ budget: publishedBudget(model), groups: s4Groups(model.spec) }),

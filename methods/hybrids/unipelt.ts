@@ -96,6 +96,17 @@ export const unipelt: DefinedMethod<UnipeltOptions> = defineComposition<UnipeltO
       adapter: given({ reduction: reductionOf(bottleneck, spec) }),
     }),
   },
+  survey: {
+    kinds: "AR",
+    storage: "yes",
+    memory: "yes",
+    backward: "no",
+    overhead: "Extra FFN and input",
+    trainable: "1.0",
+    changed: "1.0",
+    differs:
+      "a network makes the prefixes in training, without it 1.29 % of BERT-base; no weight holds LoRA's gated update",
+  },
   published: {
     setting: "r d/16, 10 rows, r 8",
     options: () => ({ prefix: { length: 10, positions: "none" } }),

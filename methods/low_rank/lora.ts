@@ -133,6 +133,16 @@ export const lora: DefinedMethod<LoraOptions> = defineMethod<LoraOptions>({
     ],
   }),
   cli: { ...LOW_RANK, shortRate: 1.2e-2, common: true, compared: 2 },
+  survey: {
+    kinds: "R",
+    storage: "yes",
+    memory: "yes",
+    backward: "no",
+    overhead: "No overhead",
+    trainable: "0.01 - 0.5",
+    changed: "~0.5 or ~30",
+    differs: "percent changed is that of the matrices of this model's query and value layers",
+  },
   published: { setting: "r 8 on q and v" },
 });
 

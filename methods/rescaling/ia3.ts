@@ -84,6 +84,17 @@ export const ia3: DefinedMethod<Ia3Options> = defineMethod<Ia3Options>({
     };
   },
   cli: { rate: 5e-3, shortRate: 0.1, flags: ["targets"], targets: "own", common: true, compared: 4 },
+  survey: {
+    kinds: "A",
+    storage: "yes",
+    memory: "yes",
+    backward: "no",
+    overhead: "Extra gating",
+    trainable: "0.02",
+    changed: "0.02",
+    differs:
+      "the scales merge into the weights, which then all change; 0.02 % is T0-3B with gated feed-forward parts",
+  },
   published: { setting: "k, v and down" },
 });
 

@@ -91,6 +91,16 @@ export const bitfit: DefinedMethod<BitfitOptions> = defineMethod<BitfitOptions>(
       })),
   }),
   cli: { rate: 1e-3, flags: [], head: "classifier", common: true },
+  survey: {
+    kinds: "S",
+    storage: "yes",
+    memory: "yes",
+    backward: "no",
+    overhead: "No overhead",
+    trainable: "0.05 - 0.1",
+    changed: "0.05 - 0.1",
+    differs: "a model without biases gets new ones",
+  },
   published: { setting: "every bias; zeros where there is none" },
 });
 

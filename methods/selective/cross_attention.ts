@@ -82,6 +82,13 @@ export const crossAttention: DefinedMethod<CrossAttentionOptions> = defineMethod
     },
   }),
   cli: { rate: 1e-4, flags: [] },
+  survey: {
+    kinds: "S",
+    storage: "yes",
+    memory: "yes",
+    backward: "no",
+    overhead: "No overhead",
+  },
   published: { setting: "attention to the encoder" },
 });
 

@@ -148,6 +148,15 @@ export const diffPruning: DefinedMethod<DiffPruningOptions> = defineMethod<DiffP
     return { adapter: await keptDifferences(model, { ratio, gates, method, seed }, train) };
   },
   plan: ({ options: { ratio: _, gates: __, ...own } }) => diffPruning(own),
+  survey: {
+    kinds: "S",
+    storage: "yes",
+    memory: "no",
+    backward: "no",
+    overhead: "No overhead",
+    trainable: "200",
+    changed: "0.5",
+  },
   published: {
     setting: "0.5 % kept",
     kept: (model) => diffPruningFixed({ mask: spreadMask(model, halfPercent(model)) }),

@@ -146,6 +146,16 @@ export const farDefinition: MethodDefinition = {
   },
   plan: ({ model }) =>
     only({ parameters: feedForwardLayers(model.spec).map(({ path }) => `${path}.weight`) }),
+  survey: {
+    kinds: "S",
+    storage: "yes",
+    memory: "maybe",
+    backward: "no",
+    overhead: "No overhead",
+    trainable: "6.6 - 26.4",
+    changed: "6.6 - 26.4",
+    differs: "the optimizer's state follows the learners; which other layers the paper trains is not known",
+  },
   published: {
     setting: "10 % of the nodes",
     make: ({ spec }) =>

@@ -64,6 +64,16 @@ export const fishMaskDefinition: MethodDefinition = {
     const { masked } = fishBudget(model, filled(options, FISHER) as unknown as FisherMaskOptions);
     return fishMask({ mask: spreadMask(model, masked) });
   },
+  survey: {
+    kinds: "S",
+    storage: "yes",
+    memory: "maybe",
+    backward: "no",
+    overhead: "No overhead",
+    trainable: "0.01 - 0.5",
+    changed: "0.01 - 0.5",
+    differs: "gradients are dense for one weight at a time, and the optimizer's state follows the mask",
+  },
   published: {
     setting: "0.5 %",
     make: (model) => fishMask({ mask: spreadMask(model, fishBudget(model, { ratio: 0.005 }).masked) }),

@@ -110,6 +110,14 @@ export const ltSftDefinition: MethodDefinition = {
     const { ratio: _, pull, ...which } = filled(options, CHOSEN) as unknown as RunOptions;
     return ltSftDense(ltSftLeaves(model, which), maskableSize(model, which), pull);
   },
+  survey: {
+    kinds: "S",
+    storage: "yes",
+    memory: "maybe",
+    backward: "no",
+    overhead: "No overhead",
+    differs: "gradients are dense for one weight at a time, and the optimizer's state follows the mask",
+  },
   published: {
     setting: "0.5 %",
     make: (model) => ltSft({ mask: spreadMask(model, halfPercent(model)) }),

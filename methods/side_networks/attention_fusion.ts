@@ -80,5 +80,12 @@ export const attentionFusion: DefinedMethod<AttentionFusionOptions> = defineMeth
     },
   }),
   cli: { rate: 1e-2, flags: [] },
+  survey: {
+    kinds: "A",
+    storage: "yes",
+    memory: "yes",
+    backward: "yes",
+    overhead: "Extra decoder",
+  },
   published: { setting: "one query" },
 });

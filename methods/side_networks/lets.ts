@@ -152,6 +152,15 @@ export const lets: DefinedMethod<LetsOptions> = defineMethod<LetsOptions>({
     // A causal model predicts from every token.
     options: (_, { stacks }) => ({ pool: stacks[0]?.stack === "decoder" ? "each" : "first" }),
   },
+  survey: {
+    kinds: "A",
+    storage: "yes",
+    memory: "yes",
+    backward: "yes",
+    overhead: "Extra FFN",
+    differs:
+      "the attention's differences are counted before their pruning, and each branch runs a block again",
+  },
   published: { setting: "every layer's attention" },
 });
 

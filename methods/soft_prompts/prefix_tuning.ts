@@ -200,6 +200,16 @@ export const prefixTuning: DefinedMethod<PrefixTuningOptions> = defineMethod<Pre
     };
   },
   cli: { rate: 1e-3, common: true, flags: ["length", "dropout"] },
+  survey: {
+    kinds: "A",
+    storage: "yes",
+    memory: "yes",
+    backward: "no",
+    overhead: "Extra input",
+    trainable: "0.1 - 4.0",
+    changed: "0.1 - 4.0",
+    differs: "the network that makes the prefixes trains too, and is dropped afterwards",
+  },
   published: rowsSetting(10),
 });
 

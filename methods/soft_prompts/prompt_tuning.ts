@@ -75,6 +75,17 @@ export const promptTuning: DefinedMethod<PromptTuningOptions, PromptParams> = de
     }],
   }),
   cli: { rate: 3e-2, common: true, flags: ["length"] },
+  survey: {
+    kinds: "A",
+    storage: "yes",
+    memory: "yes",
+    backward: "no",
+    overhead: "Extra input",
+    trainable: "0.1",
+    changed: "0.1",
+    differs:
+      "100 rows are 0.07 % of BERT-base's numbers and 0.03 % of T5-base's; the share falls as the model grows",
+  },
   published: rowsSetting(100),
 });
 

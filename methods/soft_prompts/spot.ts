@@ -164,6 +164,13 @@ export const spotDefinition: MethodDefinition = {
     const [folder] = Object.values(foldersOf("spot", "sources", options["sources"], 1));
     return promptTuning({ length: storedRows(stored(folder!), model.spec) }) as Method;
   },
+  survey: {
+    kinds: "A",
+    storage: "yes",
+    memory: "yes",
+    backward: "no",
+    overhead: "Extra input",
+  },
   published: {
     setting: rowsSetting(100, " of another task").setting,
     make: (model) => spot({ sources: { source: trainedPrompt(model) } }) as Method,

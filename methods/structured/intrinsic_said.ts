@@ -129,6 +129,16 @@ export const intrinsicSaid: DefinedMethod<IntrinsicSaidOptions> = defineMethod<I
     flags: ["dimension", "targets"],
     options: ({ targets }) => ({ parameters: targets }),
   },
+  survey: {
+    kinds: "R",
+    storage: "no",
+    memory: "no",
+    backward: "no",
+    overhead: "No overhead",
+    trainable: "0.001 - 0.1",
+    changed: "~0.1 or 100",
+    differs: "a seed and the vector are the whole checkpoint; what is large is the change of the weights",
+  },
   published: { setting: "d 20,000", options: () => ({ dimension: 20_000, blocks: "vector" }) },
 });
 
