@@ -2,6 +2,7 @@
 import { type Architecture, checkCounts, MODEL_COUNTS, type ModelConfig, type Spec } from "../core/mod.ts";
 import { bert } from "./bert.ts";
 import { bertSavedName, bertSpec, bertWeightPath } from "./bert_spec.ts";
+import { decoderWeightPath } from "./decoder_head.ts";
 import { gemma, gemmaSpec } from "./gemma.ts";
 import { gpt2, gpt2Spec, gpt2WeightPath } from "./gpt2.ts";
 import { t5, t5TiedScale } from "./t5.ts";
@@ -48,10 +49,18 @@ export function architectureOf(config: ModelConfig): KnownArchitecture {
     case "qwen2":
     case "qwen3":
     case "smollm3":
-      return { architecture: llama, spec: llamaSpec(config), weightPath: llamaWeightPath };
+      return {
+        architecture: llama,
+        spec: llamaSpec(config),
+        weightPath: (name) => decoderWeightPath(config, llamaWeightPath(name)),
+      };
     case "gemma":
     case "gemma3_text":
-      return { architecture: gemma, spec: gemmaSpec(config), weightPath: (name) => name };
+      return {
+        architecture: gemma,
+        spec: gemmaSpec(config),
+        weightPath: (name) => decoderWeightPath(config, name),
+      };
     case "gpt2":
       return { architecture: gpt2, spec: gpt2Spec(config), weightPath: gpt2WeightPath };
     case "bert":

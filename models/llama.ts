@@ -21,6 +21,7 @@ import {
   type Tensor,
 } from "../core/mod.ts";
 import { add, swiglu } from "../ops/mod.ts";
+import { textClasses } from "./decoder_head.ts";
 import type { StackParts } from "./stack.ts";
 import { type LlamaConfig, llamaConfig } from "./llama_config.ts";
 import { rotaryAttention, type RotaryForm, type TablesOf, tablesOf } from "./rotary_attention.ts";
@@ -101,6 +102,7 @@ export function llamaSpec(config: ModelConfig): Spec {
   const c = llamaConfig(config);
   return rotaryDecoderSpec(c, {
     architecture: "llama",
+    classes: textClasses(config),
     biases: c.biases,
     norms: {
       paths: ["input_layernorm", "post_attention_layernorm"],

@@ -1,6 +1,8 @@
 /** Shared by decoders with rotary positions and gated feed-forward parts: their sizes and places. */
 import type { Architecture, Model, Spec } from "../core/mod.ts";
 import { type BlockPlaces, blockPlaces } from "./block_places.ts";
+import { classLabels } from "./classes.ts";
+import { lastStates, TEXT_HEAD, textClasses } from "./decoder_head.ts";
 import { type StackParts, stackStates } from "./stack.ts";
 import { vocabularyLogits } from "./vocabulary_logits.ts";
 
@@ -36,12 +38,17 @@ export interface DecoderForm {
   readonly biases?: { readonly qkv?: boolean; readonly output?: boolean; readonly feedForward?: boolean };
   /** A block's norms. */
   readonly norms: NonNullable<BlockPlaces["norms"]>;
+  /** Classes or scores of a whole text, where the head is about that. */
+  readonly classes?: number | undefined;
 }
 
 const TABLE = "model.embed_tokens";
 
 /** The places of a decoder. */
-export function rotaryDecoderSpec(c: DecoderSizes, { architecture, biases = {}, norms }: DecoderForm): Spec {
+export function rotaryDecoderSpec(
+  c: DecoderSizes,
+  { architecture, biases = {}, norms, classes }: DecoderForm,
+): Spec {
   const stack = "decoder" as const;
   const { width, inner, layers } = c;
   const [queries, keys] = [c.heads * c.headDim, c.keyValueHeads * c.headDim];
@@ -70,12 +77,12 @@ export function rotaryDecoderSpec(c: DecoderSizes, { architecture, biases = {}, 
     embeddings: [{ kind: "embedding", path: TABLE, stack, role: "token", rows: c.vocabulary, width }],
     heads: [{
       kind: "head",
-      path: "lm_head",
+      path: classes === undefined ? "lm_head" : TEXT_HEAD,
       stack,
       inFeatures: width,
-      outFeatures: c.vocabulary,
+      outFeatures: classes ?? c.vocabulary,
       bias: false,
-      ...c.tied && { tiedTo: TABLE },
+      ...c.tied && classes === undefined && { tiedTo: TABLE },
     }],
     stacks: [{ kind: "stack", entrance: TABLE, path: "model", stack, width, layers }],
   };
@@ -85,9 +92,14 @@ export function rotaryDecoderSpec(c: DecoderSizes, { architecture, biases = {}, 
 export function rotaryDecoder<C>(name: string, parts: (model: Model) => StackParts<C>): Architecture {
   return {
     name,
-    states: (model, batch, options) => stackStates(model, batch, options, parts(model)),
-    labels: () => "next",
-    head: (model, states, options) =>
-      vocabularyLogits(model, states, options, { head: "lm_head", table: TABLE }),
+    states: (model, batch, options) => {
+      const found = stackStates(model, batch, options, parts(model));
+      return textClasses(model.config) === undefined ? found : lastStates(found, batch);
+    },
+    labels: ({ config }) => textClasses(config) === undefined ? "next" : classLabels(config),
+    head: (model, states, options) => {
+      const head = textClasses(model.config) === undefined ? "lm_head" : TEXT_HEAD;
+      return vocabularyLogits(model, states, options, { head, table: TABLE });
+    },
   };
 }

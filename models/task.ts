@@ -1,7 +1,8 @@
 /** Tasks: the head with which a checkpoint is loaded, regardless of the one it was saved with. */
-import type { Model, ModelConfig } from "../core/mod.ts";
+import type { HeadPlace, Model, ModelConfig } from "../core/mod.ts";
+import { TEXT_HEAD } from "./decoder_head.ts";
 
-/** The task of a model with an encoder. */
+/** The task of a model: any of one with an encoder, that of whole texts of a decoder. */
 export type Task =
   /** One of several classes per text or pair of texts; `names` in the order of their ids. */
   | { readonly kind: "classify"; readonly names: readonly string[] }
@@ -23,6 +24,17 @@ const FAMILIES: Readonly<Record<string, string>> = {
   "xlm-roberta": "XLMRoberta",
 };
 
+/** The class names of decoders, which have heads for whole texts alone. */
+const DECODERS: Readonly<Record<string, string>> = {
+  "llama": "Llama",
+  "mistral": "Mistral",
+  "qwen2": "Qwen2",
+  "qwen3": "Qwen3",
+  "smollm3": "SmolLM3",
+  "gemma": "Gemma",
+  "gemma3_text": "Gemma3Text",
+};
+
 /**
  * The config of the same model with another head, as transformers writes it.
  *
@@ -36,11 +48,13 @@ const FAMILIES: Readonly<Record<string, string>> = {
  * ```
  */
 export function taskConfig(config: ModelConfig, task: Task): ModelConfig {
-  const family = FAMILIES[config.model_type];
+  const ofTexts = task.kind === "classify" || task.kind === "flag" || task.kind === "score";
+  const known = ofTexts ? { ...FAMILIES, ...DECODERS } : FAMILIES;
+  const family = known[config.model_type];
   if (family === undefined) {
     throw new RangeError(
       `Cannot load a ${config.model_type} with the task "${task.kind}": known are ${
-        Object.keys(FAMILIES).join(", ")
+        Object.keys(known).join(", ")
       }`,
     );
   }
@@ -100,7 +114,7 @@ function named(names: readonly string[]): Pick<ModelConfig, "id2label" | "label2
  * ```
  */
 export function classNames(model: Model): readonly string[] {
-  const head = model.spec.heads.find((place) => place.path.split(".")[0] === "classifier");
+  const head = classHead(model);
   const names = (model.config["id2label"] ?? {}) as Readonly<Record<string, string>>;
   return Array.from({ length: head?.outFeatures ?? 0 }, (_, id) => names[id] ?? `LABEL_${id}`);
 }
@@ -121,7 +135,13 @@ export function classNames(model: Model): readonly string[] {
  * ```
  */
 export function headModules(model: Model): readonly string[] {
-  return classNames(model).length > 0 ? ["classifier"] : [];
+  const head = classHead(model);
+  return head === undefined ? [] : [head.path.split(".")[0]!];
+}
+
+/** The place of a head with classes or scores. */
+function classHead({ spec }: Model): HeadPlace | undefined {
+  return spec.heads.find(({ path }) => ["classifier", TEXT_HEAD].includes(path.split(".")[0]!));
 }
 
 /**
@@ -139,6 +159,6 @@ export function headModules(model: Model): readonly string[] {
 export function taskType(model: Model): "CAUSAL_LM" | "SEQ_2_SEQ_LM" | "SEQ_CLS" | "TOKEN_CLS" | null {
   if (model.architecture.decoderStart !== undefined) return "SEQ_2_SEQ_LM";
   const isClassifier = classNames(model).length > 0;
-  if (model.spec.stacks.some((place) => place.stack === "decoder")) return "CAUSAL_LM";
+  if (!isClassifier && model.spec.stacks.some((place) => place.stack === "decoder")) return "CAUSAL_LM";
   return !isClassifier ? null : model.architecture.labels(model) === "token" ? "TOKEN_CLS" : "SEQ_CLS";
 }

@@ -3,7 +3,7 @@ import type { Model } from "../../core/mod.ts";
 import type { Tokenizer } from "../../formats/tokenizer.ts";
 import { type ExampleSizes, openPreferences, pickRows, preferenceRows } from "../../train/mod.ts";
 import { UsageError } from "../../tuning/usage_error.ts";
-import { type Data, type DataFlags, fileHash, openData, split } from "../data.ts";
+import { type Data, type DataFlags, fileHash, labelsOf, openData, split } from "../data.ts";
 import { isPreference, type ObjectiveFlags } from "./objective_flags.ts";
 import { recordShape } from "../record_shape.ts";
 import { note } from "../terminal/output.ts";
@@ -22,7 +22,7 @@ export function openRunData(
 
 /** A file of preferences. */
 async function openPreferenceData(
-  flags: DataFlags,
+  flags: DataFlags & ObjectiveFlags,
   model: Model,
   tokenizer: Tokenizer,
   maxLength: number,
@@ -33,9 +33,12 @@ async function openPreferenceData(
       `Expected pairs of answers in ${flags.data}, "chosen" and "rejected", perhaps with "prompt", but found ${shape}; rename fields by --fields`,
     );
   }
-  if (model.architecture.labels(model) !== "next") {
+  const wanted = flags.objective === "reward" ? "scores" : "next";
+  if (labelsOf(model) !== wanted) {
     throw new TypeError(
-      `Cannot compare answers under a ${model.config.model_type}: it is no causal language model`,
+      wanted === "next"
+        ? `Cannot compare answers under a ${model.config.model_type}: it is no causal language model`
+        : `Cannot learn rewards with a ${model.config.model_type}: it has no head of one score`,
     );
   }
   note(`Reading ${flags.data} as preferences: chosen, rejected`);

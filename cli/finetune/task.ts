@@ -2,6 +2,7 @@
 import type { Model } from "../../core/mod.ts";
 import { classNames, type Task } from "../../models/mod.ts";
 import { labelNames } from "../../train/mod.ts";
+import type { ObjectiveFlags } from "./objective_flags.ts";
 import { type DataFlags, labelsOf } from "../data.ts";
 import { labelledExamples, labelledKind, type RecordFlags } from "../record_shape.ts";
 
@@ -12,9 +13,15 @@ import { labelledExamples, labelledKind, type RecordFlags } from "../record_shap
  * @param stored The checkpoint with its own head; shapes are enough.
  */
 export async function taskFor(
-  flags: RecordFlags & Pick<DataFlags, "limit"> & { readonly evalData?: string },
+  flags: RecordFlags & Pick<DataFlags, "limit"> & Pick<ObjectiveFlags, "objective"> & {
+    readonly evalData?: string;
+  },
   stored: Model,
 ): Promise<Task | undefined> {
+  if (flags.objective === "reward") {
+    const has = labelsOf(stored) === "scores" && classNames(stored).length === 1;
+    return has ? undefined : { kind: "score" };
+  }
   const kind = await labelledKind(flags);
   if (kind === undefined) return undefined;
   if (kind === "score") {

@@ -4,6 +4,7 @@
 
 starts from golden/llama_lora and golden/encoders/bert_score, their bases with their LoRA adapters, and writes
 golden/trl_objectives/cases.json: batches of token ids, and for each objective its options, loss and metrics; and
+golden/trl_objectives/reward_adapter, a LoRA with a head of one score for llama_lora's base; and
 golden/trl_objectives/{name}.safetensors: the gradients of the adapter's parameters under PEFT's names.
 
 DPO's losses are DPOTrainer's, with the base as the reference, reward models' RewardTrainer's. trl smooths labels of DPO in its "robust" and
@@ -18,10 +19,11 @@ from types import SimpleNamespace
 
 import torch
 from datasets import Dataset
-from peft import PeftModel
+from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, models
-from transformers import BertForSequenceClassification, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import (
+    BertForSequenceClassification, LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification, PreTrainedTokenizerFast)
 from trl import DPOConfig, DPOTrainer, RewardConfig, RewardTrainer
 from trl.experimental.gkd import GKDTrainer
 from trl.experimental.orpo import ORPOTrainer
@@ -119,10 +121,27 @@ def orpo():
 orpo()
 
 
-def reward(name, options, margins, **config):
+def bert():
     folder = ROOT / "encoders" / "bert_score"
     model = BertForSequenceClassification.from_pretrained(folder)
-    model = PeftModel.from_pretrained(model, folder / "adapter", is_trainable=True).eval()
+    return PeftModel.from_pretrained(model, folder / "adapter", is_trainable=True)
+
+
+def scoring_llama():
+    """The base with a head of one score, which the adapter's folder holds as PEFT's modules_to_save."""
+    torch.manual_seed(5)
+    base = LlamaForSequenceClassification.from_pretrained(
+        ROOT / "llama_lora" / "base", num_labels=1, pad_token_id=PAD, attn_implementation="eager")
+    model = get_peft_model(base, LoraConfig(
+        task_type="SEQ_CLS", r=2, target_modules=["q_proj", "down_proj"], init_lora_weights=False))
+    folder = OUT / "reward_adapter"
+    model.save_pretrained(folder)
+    (folder / "README.md").unlink()
+    return model
+
+
+def reward(name, options, margins, make=bert, **config):
+    model = make().eval()
     rows = batch(PAIRS)
     inputs = {"input_ids": rows["input_ids"], "attention_mask": rows["attention_mask"]}
     if margins is not None:
@@ -137,6 +156,7 @@ def reward(name, options, margins, **config):
 
 
 reward("reward", {}, None)
+reward("reward_llama", {}, MARGINS, scoring_llama)
 reward("reward_margin", {"center": 0.05}, MARGINS, center_rewards_coefficient=0.05)
 
 

@@ -48,6 +48,38 @@ for (const objective of ["dpo", "ipo", "orpo"] as const) {
   });
 }
 
+Deno.test("--objective reward trains a head of one score beside the adapter, for PEFT and for us", async () => {
+  using folder = temporaryFolder();
+  const [model, data, output] = [tinyModel(folder.path), tinyPairs(folder.path), `${folder.path}/out`];
+  const flags = { model, data, method: "lora", objective: "reward", learningRate: 0.02 } as const;
+  await finetuned({ ...flags, output, maxSteps: 20, epochs: 20, heldOut: 0 });
+  const log = metricsOf(output);
+  assert.ok(log.at(-1)!["loss"]! < log[0]!["loss"]!);
+  const numbers = numbersOf(`${output}/adapter_model.safetensors`);
+  assert.deepEqual([...numbers.keys()].filter((name) => name.includes("score")), [
+    "base_model.model.score.weight",
+  ]);
+  assert.match(readFileSync(`${output}/adapter_config.json`, "utf8"), /"task_type": "SEQ_CLS"/);
+  // It goes on with the rewards that it had.
+  const again = `${folder.path}/again`;
+  await finetuned({ ...flags, output: again, from: output, maxSteps: 1, heldOut: 2 });
+  assert.ok("rewards/accuracies" in metricsOf(again)[0]!);
+});
+
+Deno.test("a decoder classifies texts", async () => {
+  using folder = temporaryFolder();
+  const [model, data] = [tinyModel(folder.path), `${folder.path}/texts.csv`];
+  writeFileSync(
+    data,
+    `text,label\n${WORDS.map((word, i) => `${word},${i % 2 ? "odd" : "even"}`).join("\n")}\n`,
+  );
+  const { evaluations } = await finetuned({
+    ...{ model, data, output: `${folder.path}/out`, method: "lora", learningRate: 0.05 },
+    ...{ maxSteps: 90, epochs: 30, heldOut: 0, evalData: data, evalEvery: 90 },
+  });
+  assert.equal(evaluations.at(-1)!["accuracy"], 1);
+});
+
 Deno.test("preference tuning that is interrupted and resumed ends with the same bits", async () => {
   using folder = temporaryFolder();
   const [model, data] = [tinyModel(folder.path), tinyPairs(folder.path)];

@@ -85,6 +85,7 @@ function numbersOf(path: string): Map<string, Float32Array> {
 
 const folders = {
   reward: { base: `${GOLDEN}encoders/bert_score`, adapter: `${GOLDEN}encoders/bert_score/adapter` },
+  reward_llama: { base: `${GOLDEN}llama_lora/base`, adapter: `${GOLDEN}trl_objectives/reward_adapter` },
   others: { base: `${GOLDEN}llama_lora/base`, adapter: `${GOLDEN}llama_lora/lora` },
 };
 
@@ -96,6 +97,7 @@ const NAMES = [
   "smoothed",
   "orpo",
   "reward",
+  "reward_llama",
   "reward_margin",
   "forward",
   "reverse",
@@ -105,10 +107,17 @@ for (const backendName of ["reference", "wasm"] as const) {
   for (const one of cases) {
     Deno.test(`${one.name} (${one.kind}) has TRL's loss, metrics and gradients on ${backendName}`, async () => {
       const backend = backendName === "wasm" ? await wasm({ threads: 1 }) : reference();
-      const { base: folder, adapter: from } = one.kind === "reward" ? folders.reward : folders.others;
-      const base = await loadModel(folder, { backend });
+      const { base: folder, adapter: from } = one.name === "reward_llama"
+        ? folders.reward_llama
+        : one.kind === "reward"
+        ? folders.reward
+        : folders.others;
+      const base = await loadModel(folder, {
+        backend,
+        ...one.kind === "reward" && { task: { kind: "score" } },
+      });
       const adapter = await loadAdapter(from, base);
-      const rows = rowsOf(one.name === "reward_margin");
+      const rows = rowsOf(one.name === "reward_margin" || one.name === "reward_llama");
       const objective = objectiveOf(one, base);
       const batch: Batch = rows.batch([0, 1, 2], 0);
       const { value, gradients, metrics = {} } = objectiveGradients(objective)(base, adapter, batch, {
