@@ -9,6 +9,7 @@ import {
 } from "../core/mod.ts";
 import {
   checkOptions,
+  filled,
   given,
   type JsonOptions,
   missing,
@@ -59,6 +60,11 @@ export function optionsFromFlags(flags: MethodFlags, spec: Spec): Readonly<Recor
   const options = { ...chosen, ...mergedParts(chosen, named, known) };
   checkNeeded(flags, options);
   return options;
+}
+
+/** The same with the defaults of the others: what `prepare` and plans are given. */
+export function completedOptions(flags: MethodFlags, spec: Spec): Readonly<Record<string, unknown>> {
+  return filled(optionsFromFlags(flags, spec), runOptions(flags));
 }
 
 /** @throws {UsageError} when the method needs an option that is not given; the message says how to give it. */

@@ -3,7 +3,7 @@ import { adapt, type Adapter, type Model, type Planning, type Shape } from "../c
 import { openSafetensors } from "../formats/safetensors.ts";
 import { exists } from "../io/inspect_contents.ts";
 import { beside, headOf } from "./task_heads.ts";
-import { type MethodFlags, methodFromFlags, optionsFromFlags } from "./method_from_flags.ts";
+import { completedOptions, type MethodFlags, methodFromFlags } from "./method_from_flags.ts";
 
 /** The adapter of a run from shapes alone, for plans. */
 export function plannedAdapter(
@@ -26,7 +26,7 @@ export function plannedBase(model: Model, flags: MethodFlags): number {
 
 const planning = (model: Model, flags: MethodFlags): Planning => ({
   model,
-  options: optionsFromFlags(flags, model.spec),
+  options: completedOptions(flags, model.spec),
   method: flags.known.get,
   stored: storedShapes,
 });

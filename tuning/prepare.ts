@@ -18,7 +18,7 @@ import { loadAdapter } from "../io/load_adapter.ts";
 import { trainStage } from "../recipes/stage.ts";
 import { batchOf, type Rows } from "../train/mod.ts";
 import { beside, headOf, replaced, withHead } from "./task_heads.ts";
-import { type MethodFlags, methodFromFlags, optionsFromFlags } from "./method_from_flags.ts";
+import { completedOptions, type MethodFlags, methodFromFlags } from "./method_from_flags.ts";
 import type { StageRun } from "./stages.ts";
 
 /** A run's model and adapter at its first step. */
@@ -56,7 +56,7 @@ export async function start<M extends Model>(
   }
   const { adapter, base, finish, dispose: free } = await definition.prepare({
     model,
-    options: optionsFromFlags(flags, model.spec),
+    options: completedOptions(flags, model.spec),
     seed,
     batches: (most) => batchesOf(data, most),
     load: (folder) => loadAdapter(folder, model, { methods: own }),

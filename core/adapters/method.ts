@@ -234,7 +234,7 @@ export interface CommandLine {
 export interface Preparing {
   /** The loaded model. */
   readonly model: Model;
-  /** The method's options and those of `cli.also`, checked. */
+  /** The method's options and those of `cli.also`, checked, with defaults. */
   readonly options: Readonly<Record<string, unknown>>;
   /** The seed of initial parameters. */
   readonly seed: number;

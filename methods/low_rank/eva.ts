@@ -30,7 +30,7 @@ import {
   type Synchronous,
   type Tree,
 } from "../../core/mod.ts";
-import { any, bounded, count, fields, number, oneOf, option } from "../../core/options/mod.ts";
+import { any, bounded, count, fields, filled, number, oneOf, option } from "../../core/options/mod.ts";
 import { lora, LORA_SHARED, type LoraOptions, loraRank, loraScale, LOW_RANK } from "./lora.ts";
 import { checkPositive } from "../shared/option_checks.ts";
 import type { Decomposition } from "../../numerics/streaming_svd.ts";
@@ -86,9 +86,10 @@ export async function eva(
   batches: Iterable<Batch>,
   options: EvaOptions = {},
 ): Promise<EvaPrepared> {
-  const { spread = 2, threshold = 0.99, svd = { iterations: 4 }, tokens = "labelled", key = 0, ...rest } =
-    options;
-  const { maxBatches = 1000, ...loraOptions } = rest;
+  const { spread, threshold, svd, maxBatches, tokens = "labelled", key = 0, ...loraOptions } = filled(
+    options as Readonly<Record<string, unknown>>,
+    evaDefinition.options,
+  ) as unknown as EvaOptions & Required<Pick<EvaOptions, "spread" | "threshold" | "svd" | "maxBatches">>;
   check({ spread, threshold, maxBatches });
   lora(loraOptions); // checks them
   const data = [...batches];

@@ -17,7 +17,15 @@ import {
   type MethodDefinition,
   type Model,
 } from "../../core/mod.ts";
-import { bounded, checkOptions, count, oneOf, option, optionsFromJson } from "../../core/options/mod.ts";
+import {
+  bounded,
+  checkOptions,
+  count,
+  filled,
+  oneOf,
+  option,
+  optionsFromJson,
+} from "../../core/options/mod.ts";
 import { leading, subtract, svd } from "../../ops/mod.ts";
 import { lora, LORA_SHARED, loraRank, loraScale, LOW_RANK } from "./lora.ts";
 import { balanced, code, type Coded, update } from "./balanced.ts";
@@ -48,7 +56,12 @@ export interface LoftqOptions extends PreparedOptions {
  * ```
  */
 export async function loftq<M extends Model>(model: M, options: LoftqOptions = {}): Promise<Prepared<M>> {
-  const { dtype = "nf4", iterations = 1, ...rest } = options;
+  const { dtype, iterations, ...rest } = filled(
+    options as Readonly<Record<string, unknown>>,
+    loftqDefinition.options,
+  ) as unknown as
+    & LoftqOptions
+    & Required<Pick<LoftqOptions, "dtype" | "iterations">>;
   if (!Number.isInteger(iterations) || iterations < 1) {
     throw new RangeError(`Expected iterations to be a positive integer but found ${iterations}`);
   }
@@ -102,7 +115,7 @@ export const loftqDefinition: MethodDefinition = {
     );
   },
   plan: ({ options: { dtype: _, iterations: __, ...own } }) => lora(own),
-  planBase: (given) => changedBytes(given, (given.options["dtype"] ?? "nf4") as DType, 1),
+  planBase: (given) => changedBytes(given, given.options["dtype"] as DType, 1),
   published: { setting: "r 8 on q and v; base apart", make: () => lora() },
 };
 

@@ -90,7 +90,7 @@ export const LORA: OptionsOf<LoraOptions> = {
 export const LOW_RANK: CommandLine = {
   rate: 5e-4,
   flags: ["rank", "alpha", "dropout", "targets"],
-  options: ({ rank = 8, alpha = 2 * rank }) => ({ rank, alpha }),
+  options: ({ rank = LORA_SHARED.rank.default, alpha = 2 * rank }) => ({ rank, alpha }),
 };
 
 /** One layer's factors: a [r, in], b [out, r], and with `branchBias` bias [out]. */

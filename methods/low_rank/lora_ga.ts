@@ -34,7 +34,7 @@ import {
   tensor,
   type Tree,
 } from "../../core/mod.ts";
-import { count, given, oneOf, option, positive } from "../../core/options/mod.ts";
+import { count, filled, given, oneOf, option, positive } from "../../core/options/mod.ts";
 import { add, factorised, gatherRows, integers, multiply, svd, transpose } from "../../ops/mod.ts";
 import { defineLinear } from "../shared/define_linear.ts";
 import { zeros } from "../shared/initial.ts";
@@ -159,8 +159,12 @@ async function sumOfGradients(
 function factorsOf(
   gradient: Tensor,
   r: number,
-  { direction = "ArB2r", scale = "stable", gamma = 16 }: LoraGaOptions,
+  options: LoraGaOptions,
 ): Factors {
+  const { direction, scale, gamma } = filled(
+    options as Readonly<Record<string, unknown>>,
+    loraGaDefinition.options,
+  ) as Required<LoraGaOptions>;
   const { u, vt } = svd(gradient);
   const s = scale === "unit" ? 1 : (gradient.shape[0]! ** 0.25) / Math.sqrt(gamma);
   const [rows, columns] = TRIPLES[direction](r);
@@ -217,10 +221,15 @@ export const loraGaDefinition: MethodDefinition = {
   cli: {
     ...LOW_RANK,
     options: ({ rank, ...flags }, spec, places, named) =>
-      LOW_RANK.options!({ ...flags, rank: rank ?? Math.min(8, ...places.map(mostOf)) }, spec, places, named),
+      LOW_RANK.options!(
+        { ...flags, rank: rank ?? Math.min(LORA_SHARED.rank.default, ...places.map(mostOf)) },
+        spec,
+        places,
+        named,
+      ),
     also: { examples: option(count, "how many rows of the data the gradient is of", 64) },
   },
-  prepare: async ({ model, options: { examples = 64, ...options }, batches, seed }) => {
+  prepare: async ({ model, options: { examples, ...options }, batches, seed }) => {
     const prepared = await loraGa(model, batches(examples as number), { ...options, key: seed });
     return preparedRun(prepared, async (trained) => (await onOriginal(model, prepared, trained)).adapter);
   },

@@ -28,6 +28,7 @@ import {
   type Tensor,
   type Tree,
 } from "../../core/mod.ts";
+import type { Filled } from "../../core/options/mod.ts";
 import { negate } from "../../ops/mod.ts";
 import { fixedWeights } from "../selective/fixed_weights.ts";
 import { lora, type LoraOptions, loraRank } from "./lora.ts";
@@ -170,7 +171,7 @@ export function preparedRun<M extends Model>(
 
 /** Bytes of changed matrices, and of the factors held beside them so many times. */
 export function changedBytes({ model, options }: Planning, dtype: DType, copies: number): number {
-  const { rank = 8, ...where } = options as LoraOptions;
+  const { rank, ...where } = options as Filled<LoraOptions>;
   return chooseTargets(model.spec, where).map(sizesOf).reduce(
     (sum, { inFeatures, outFeatures }) =>
       sum + byteLength(dtype, [outFeatures, inFeatures]) + copies * 4 * rank * (inFeatures + outFeatures),
