@@ -22,6 +22,14 @@ export * from "./save_adapter.ts";
 export { type KnownMethods, knownMethods, type OwnMethod } from "./records/known_methods.ts";
 export { modelOfAdapter } from "./layer_replication.ts";
 export { download, type DownloadOptions, type DownloadProgress, type HubId, hubId } from "./hub/download.ts";
+export {
+  type Embedder,
+  embedderOf,
+  type EmbeddingForm,
+  embedTexts,
+  loadEmbedder,
+  saveEmbedder,
+} from "./sentence_transformers.ts";
 export { downloadDataSet } from "./hub/data_set.ts";
 export {
   type AdapterDescription,

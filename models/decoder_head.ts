@@ -17,11 +17,22 @@ export function textClasses(config: ModelConfig): number | undefined {
     : undefined;
 }
 
-/** A tensor's path in such a checkpoint: the scores of tokens are no part of a model that scores texts. */
+/** Whether a checkpoint is of transformers' `…Model`, which has no head. */
+export function isHeadless(config: ModelConfig): boolean {
+  const [name] = (config["architectures"] ?? []) as readonly unknown[];
+  return typeof name === "string" && /^[A-Za-z0-9]+Model$/.test(name);
+}
+
+/**
+ * A tensor's path in such a checkpoint: the scores of tokens are no part of a model that scores texts or none. A model that was
+ * saved without a head has no "model." before its names.
+ */
 export function decoderWeightPath(config: ModelConfig, path: string | undefined): string | undefined {
-  return path !== undefined && path.startsWith("lm_head.") && textClasses(config) !== undefined
-    ? undefined
-    : path;
+  if (path === undefined) return undefined;
+  if (path.startsWith("lm_head.")) {
+    return textClasses(config) !== undefined || isHeadless(config) ? undefined : path;
+  }
+  return /^(layers|embed_tokens|norm)\./.test(path) ? `model.${path}` : path;
 }
 
 /** The states of the last token of each row [b, d], padding on either side left out. */

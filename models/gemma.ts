@@ -26,7 +26,7 @@ import { add, multiply } from "../ops/mod.ts";
 import { type GemmaConfig, gemmaConfig } from "./gemma_config.ts";
 import { rotaryDecoder, rotaryDecoderSpec } from "./rotary_decoder.ts";
 import { rotaryAttention, type RotaryForm, type TablesOf, tablesOf } from "./rotary_attention.ts";
-import { textClasses } from "./decoder_head.ts";
+import { isHeadless, textClasses } from "./decoder_head.ts";
 import type { StackParts } from "./stack.ts";
 
 interface Shared {
@@ -126,6 +126,7 @@ export function gemmaSpec(config: ModelConfig): Spec {
   return rotaryDecoderSpec(c, {
     architecture: "gemma",
     classes: textClasses(config),
+    headless: isHeadless(config),
     biases: { qkv: c.attentionBias, output: c.attentionBias },
     norms: {
       neutral: 0,

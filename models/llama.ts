@@ -21,7 +21,7 @@ import {
   type Tensor,
 } from "../core/mod.ts";
 import { add, swiglu } from "../ops/mod.ts";
-import { textClasses } from "./decoder_head.ts";
+import { isHeadless, textClasses } from "./decoder_head.ts";
 import type { StackParts } from "./stack.ts";
 import { type LlamaConfig, llamaConfig } from "./llama_config.ts";
 import { rotaryAttention, type RotaryForm, type TablesOf, tablesOf } from "./rotary_attention.ts";
@@ -103,6 +103,7 @@ export function llamaSpec(config: ModelConfig): Spec {
   return rotaryDecoderSpec(c, {
     architecture: "llama",
     classes: textClasses(config),
+    headless: isHeadless(config),
     biases: c.biases,
     norms: {
       paths: ["input_layernorm", "post_attention_layernorm"],

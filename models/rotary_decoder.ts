@@ -2,7 +2,7 @@
 import type { Architecture, Model, Spec } from "../core/mod.ts";
 import { type BlockPlaces, blockPlaces } from "./block_places.ts";
 import { classLabels } from "./classes.ts";
-import { lastStates, TEXT_HEAD, textClasses } from "./decoder_head.ts";
+import { isHeadless, lastStates, TEXT_HEAD, textClasses } from "./decoder_head.ts";
 import { type StackParts, stackStates } from "./stack.ts";
 import { vocabularyLogits } from "./vocabulary_logits.ts";
 
@@ -40,6 +40,8 @@ export interface DecoderForm {
   readonly norms: NonNullable<BlockPlaces["norms"]>;
   /** Classes or scores of a whole text, where the head is about that. */
   readonly classes?: number | undefined;
+  /** Whether there is no head at all. */
+  readonly headless?: boolean;
 }
 
 const TABLE = "model.embed_tokens";
@@ -47,7 +49,7 @@ const TABLE = "model.embed_tokens";
 /** The places of a decoder. */
 export function rotaryDecoderSpec(
   c: DecoderSizes,
-  { architecture, biases = {}, norms, classes }: DecoderForm,
+  { architecture, biases = {}, norms, classes, headless = false }: DecoderForm,
 ): Spec {
   const stack = "decoder" as const;
   const { width, inner, layers } = c;
@@ -75,7 +77,7 @@ export function rotaryDecoderSpec(
     ...places,
     norms: [...places.norms, { ...last, ...neutral === 0 && { neutral } }],
     embeddings: [{ kind: "embedding", path: TABLE, stack, role: "token", rows: c.vocabulary, width }],
-    heads: [{
+    heads: headless ? [] : [{
       kind: "head",
       path: classes === undefined ? "lm_head" : TEXT_HEAD,
       stack,
@@ -96,8 +98,14 @@ export function rotaryDecoder<C>(name: string, parts: (model: Model) => StackPar
       const found = stackStates(model, batch, options, parts(model));
       return textClasses(model.config) === undefined ? found : lastStates(found, batch);
     },
-    labels: ({ config }) => textClasses(config) === undefined ? "next" : classLabels(config),
+    labels: ({ config }) => {
+      if (isHeadless(config)) {
+        throw new TypeError(`Cannot take a loss of ${config.model_type}: it was saved without a head`);
+      }
+      return textClasses(config) === undefined ? "next" : classLabels(config);
+    },
     head: (model, states, options) => {
+      if (isHeadless(model.config)) return states;
       const head = textClasses(model.config) === undefined ? "lm_head" : TEXT_HEAD;
       return vocabularyLogits(model, states, options, { head, table: TABLE });
     },

@@ -56,6 +56,9 @@ export type { PreferenceBatch } from "./objectives/preference.ts";
 export { dpo, type DpoOptions } from "./objectives/dpo.ts";
 export { orpo, type OrpoOptions } from "./objectives/orpo.ts";
 export { reward, type RewardOptions } from "./objectives/reward.ts";
+export { cosent, type GroupBatch, ranking, triplet, type VectorsOf } from "./objectives/embedding.ts";
+export { type GroupRows, groupRowsFrom, type TokenGroup } from "./objectives/group_rows.ts";
+export { type RetrievalScores, retrievalScores } from "./retrieval_metrics.ts";
 export { distill, type DistillOptions } from "./objectives/distill.ts";
 export {
   evaluateObjective,

@@ -55,7 +55,7 @@ export async function evaluateObjective(
     });
     const { units, values } = scope(() => {
       const beside = objective.beside?.(batch, base);
-      const scores = batchScores(model, batch);
+      const scores = (objective.scores ?? batchScores)(model, batch, {});
       const { loss, metrics } = measured(objective.loss(scores, batch, beside));
       const units = unitsOf(objective, scores, batch);
       const values: Readonly<Record<string, Tensor>> = Object.fromEntries(

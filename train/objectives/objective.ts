@@ -39,6 +39,8 @@ export interface Objective {
    * @param beside What `beside` returned.
    */
   loss(scores: Scores, batch: Batch, beside?: Tensor): Tensor | Measured;
+  /** The model's scores; default: of its labels. */
+  scores?(model: Model, batch: Batch, options: ForwardOptions): Scores;
   /** What the loss is a mean over, as the rows' `targets` count it. Default: the labels. */
   units?(batch: Batch): number;
   /**
@@ -104,7 +106,7 @@ export function objectiveGradients(objective: Objective): GradientFunction {
     try {
       return valueAndGrad((params: P) => {
         const tuned = graft(model, { ...adapter, params });
-        const scores = batchScores(tuned, batch, options);
+        const scores = (objective.scores ?? batchScores)(tuned, batch, options);
         const { loss, metrics } = measured(objective.loss(scores, batch, beside));
         const units = unitsOf(objective, scores, batch);
         // A micro-batch contributes its share, so that a step of several is the mean over all of their units.
