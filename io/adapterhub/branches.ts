@@ -8,7 +8,7 @@
 import type { Model } from "../../core/mod.ts";
 import type { AdaptersConfig } from "../../formats/adapters_config.ts";
 import type { AdaptersFields } from "../../formats/adapters_fields.ts";
-import type { AdaptersPart, PartKind } from "./layout.ts";
+import type { AdaptersPart, PartKind } from "../../methods/adapterhub/layout.ts";
 
 /** One adapter of a setup, as described by its folder. */
 export interface Leaf {

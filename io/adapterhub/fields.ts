@@ -11,11 +11,11 @@ import type {
   PrefixTuningOptions,
   PromptTuningOptions,
 } from "../../methods/mod.ts";
-import { activationName } from "./activations.ts";
-import { bottleneckFields, generalForm, invertibleFields } from "./bottleneck_fields.ts";
-import { blockNumber, type PartKind } from "./layout.ts";
-import { fusedFields, ia3Fields, loraFields, veraFields } from "./lora_fields.ts";
-import { type Component, holds, leftOut, refuse } from "./components.ts";
+import { activationName } from "../../methods/adapterhub/activations.ts";
+import { bottleneckFields, generalForm, invertibleFields } from "../../methods/adapterhub/bottleneck_fields.ts";
+import { blockNumber, type PartKind } from "../../methods/adapterhub/layout.ts";
+import { fusedFields, ia3Fields, loraFields, veraFields } from "../../methods/adapterhub/lora_fields.ts";
+import { type Component, holds, leftOut, refuse } from "../../methods/adapterhub/components.ts";
 
 /** A component with its configuration. */
 export interface Described {

@@ -27,9 +27,9 @@ import type { WritableTensor } from "../../formats/tensor_file.ts";
 import { describe, type Described } from "./fields.ts";
 import type { Leaf } from "./branches.ts";
 import { classOf } from "./head.ts";
-import { below, type Writing } from "./layout.ts";
+import { below, type Writing } from "../../methods/adapterhub/layout.ts";
 import { partsOf } from "./parts.ts";
-import type { Component } from "./components.ts";
+import type { Component } from "../../methods/adapterhub/components.ts";
 
 /** A file of a folder, ready to be written. */
 export type HubFile =

@@ -7,7 +7,7 @@ import { adapterFusion, type FusionMatrix } from "../../methods/mod.ts";
 import { full } from "../../ops/mod.ts";
 import { isThere } from "../adapter_folder.ts";
 import { namedFolder, type NamedFolderOptions, type Naming } from "../named_folder.ts";
-import { adapterModule, all, type Both, same } from "./layout.ts";
+import { adapterModule, all, type Both, same } from "../../methods/adapterhub/layout.ts";
 import type { Load, LoadedFolder, LoadedSetup } from "./loaded.ts";
 import { readParams, withTensors } from "./read.ts";
 import { readJson } from "../inspect_contents.ts";

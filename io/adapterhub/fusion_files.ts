@@ -2,9 +2,9 @@
 import { type Adapter, type Json, lookup, type Model, Tensor, type Tree } from "../../core/mod.ts";
 import { ADAPTERS_FILES } from "../../formats/adapters_config.ts";
 import type { FusionMatrix } from "../../methods/mod.ts";
-import { type Component, componentsOf } from "./components.ts";
+import { type Component, componentsOf } from "../../methods/adapterhub/components.ts";
 import { classOf } from "./head.ts";
-import { below } from "./layout.ts";
+import { below } from "../../methods/adapterhub/layout.ts";
 import { adapterFiles, configText, type HubFile, keyPrefix, writableTensors } from "./files.ts";
 import { fusionTensors } from "./fusion.ts";
 

@@ -24,7 +24,7 @@ import type { WritableTensor } from "../../formats/tensor_file.ts";
 import type { ModulesToSaveOptions } from "../../methods/mod.ts";
 import { architectureOf } from "../../models/mod.ts";
 import { add } from "../../ops/mod.ts";
-import type { Component } from "./components.ts";
+import type { Component } from "../../methods/adapterhub/components.ts";
 import { isOneHead, type Node } from "./setup_files.ts";
 import { type HubFile, keyPrefix, libraryClass } from "./files.ts";
 import { classOf, layersOfHead, leavesOfLayer } from "./head.ts";

@@ -11,7 +11,7 @@ import { parseJson } from "../../formats/strict_json.ts";
 import { isThere } from "../adapter_folder.ts";
 import type { NamedFolderOptions } from "../named_folder.ts";
 import { type LoadedHead, loadHead } from "./head.ts";
-import { whole } from "./layout.ts";
+import { whole } from "../../methods/adapterhub/layout.ts";
 import { partsOf, withTrainedScale } from "./parts.ts";
 import { readParams, withTensors } from "./read.ts";
 import { loadFusion } from "./fusion.ts";

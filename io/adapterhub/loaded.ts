@@ -1,7 +1,7 @@
 /** The result of loading AdapterHub folders, before heads are added. */
 import type { Adapter } from "../../core/mod.ts";
 import type { AdaptersFolder } from "../../formats/adapters_config.ts";
-import type { AdaptersPart } from "./layout.ts";
+import type { AdaptersPart } from "../../methods/adapterhub/layout.ts";
 
 /** An adapter of a folder with its configuration. */
 export interface LoadedFolder {

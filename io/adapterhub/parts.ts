@@ -2,11 +2,11 @@
 import type { Model } from "../../core/mod.ts";
 import type { AdaptersConfig, AdaptersFolder } from "../../formats/adapters_config.ts";
 import type { StoredTensor } from "../../formats/tensor_file.ts";
-import { bottleneckParts } from "./bottleneck.ts";
-import type { AdaptersPart } from "./layout.ts";
-import { loraParts } from "./lora.ts";
-import { prefixPart, promptPart } from "./prompts.ts";
-import { reftPart } from "./reft.ts";
+import { bottleneckParts } from "../../methods/adapterhub/bottleneck.ts";
+import type { AdaptersPart } from "../../methods/adapterhub/layout.ts";
+import { loraParts } from "../../methods/adapterhub/lora.ts";
+import { prefixPart, promptPart } from "../../methods/adapterhub/prompts.ts";
+import { reftPart } from "../../methods/adapterhub/reft.ts";
 
 /** The parts that one configuration describes. @throws {RangeError} when the model cannot have them. */
 export function partsOf(

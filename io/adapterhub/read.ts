@@ -15,7 +15,7 @@ import {
 import { openSafetensors } from "../../formats/safetensors.ts";
 import type { StoredTensor } from "../../formats/tensor_file.ts";
 import { weightsPath } from "../adapter_folder.ts";
-import { bareKey, type Reading, type StoredKey } from "./layout.ts";
+import { bareKey, type Reading, type StoredKey } from "../../methods/adapterhub/layout.ts";
 import { loadTensor } from "../stored_values.ts";
 
 /** The tensors of a file by their keys without the class's prefix; `use` runs while it is open. */

@@ -6,7 +6,7 @@ import { mkdir } from "node:fs/promises";
 import type { Adapter, Model } from "../../core/mod.ts";
 import { writeTextAtomically } from "../../formats/atomic_write.ts";
 import { writeSafetensors } from "../../formats/safetensors_write.ts";
-import { componentsOf } from "./components.ts";
+import { componentsOf } from "../../methods/adapterhub/components.ts";
 import { adapterFiles, checkedName, type HubFile, libraryClass } from "./files.ts";
 import { headFiles, ownHead, rowHeadFiles, rowHeads } from "./head_files.ts";
 import { isOneHead, nodeOf, setupFiles } from "./setup_files.ts";

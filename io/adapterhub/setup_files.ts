@@ -16,7 +16,7 @@ import { type Branch, checkBranches, checkStack, kindOf } from "./branches.ts";
 import { describe } from "./fields.ts";
 import { adapterFiles, checkedName, type HubFile, leafOf } from "./files.ts";
 import { fusionFiles } from "./fusion_files.ts";
-import { type Component, componentsOf } from "./components.ts";
+import { type Component, componentsOf } from "../../methods/adapterhub/components.ts";
 
 /** Whether a piece is a head, or one for each of several rows. */
 export const isHead = ({ of }: Component): boolean => isOneHead(of) || areHeads(of);

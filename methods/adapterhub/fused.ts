@@ -1,7 +1,7 @@
 /** LoRA and (IA)³ on parts of a fused projection, which AdapterHub stacks in one tensor: GPT-2. */
 import type { LinearPlace } from "../../core/mod.ts";
 import type { AdaptersFields, Architecture } from "../../formats/adapters_fields.ts";
-import { fusedIa3, fusedLora, type ProjectionPart } from "../../methods/mod.ts";
+import { fusedIa3, fusedLora, type ProjectionPart } from "../mod.ts";
 import { type AdaptersPart, all, joined } from "./layout.ts";
 import { alphaOf, isVera, keyOf, scaledBy } from "./lora_layer.ts";
 

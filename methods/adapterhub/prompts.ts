@@ -1,7 +1,7 @@
 /** Prefix and prompt tuning between AdapterHub folders and methods. */
 import { at, type AttentionPlace, gated, type Model } from "../../core/mod.ts";
 import type { AdaptersFields } from "../../formats/adapters_fields.ts";
-import { keyValueGate, prefixTuning, promptTuning, sentenceGate } from "../../methods/mod.ts";
+import { keyValueGate, prefixTuning, promptTuning, sentenceGate } from "../mod.ts";
 import { activationOf } from "./activations.ts";
 import { blocksWithout } from "./bottleneck.ts";
 import { type AdaptersPart, all, bareKey, below, gate, joined, same } from "./layout.ts";

@@ -1,9 +1,9 @@
 /** Conversion of LoRA, DoRA, VeRA and (IA)³ to AdapterHub's fields. */
 import { lookup, type Model } from "../../core/mod.ts";
 import type { AdaptersFields } from "../../formats/adapters_fields.ts";
-import { scalesInput } from "../../methods/rescaling/ia3.ts";
-import { loraRank, loraScale } from "../../methods/low_rank/lora.ts";
-import type { DoraOptions, FusedLoraOptions, LoraOptions, VeraOptions } from "../../methods/mod.ts";
+import { scalesInput } from "../rescaling/ia3.ts";
+import { loraRank, loraScale } from "../low_rank/lora.ts";
+import type { DoraOptions, FusedLoraOptions, LoraOptions, VeraOptions } from "../mod.ts";
 import { FEED_FORWARD_ROLES } from "./lora.ts";
 import { type Component, leftOut, refuse } from "./components.ts";
 

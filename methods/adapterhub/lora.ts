@@ -10,7 +10,7 @@ import {
   sentenceGate,
   vera,
   type VeraOptions,
-} from "../../methods/mod.ts";
+} from "../mod.ts";
 import { blocksWithout, exceptThose } from "./bottleneck.ts";
 import { fusedIa3Part, fusedLoraPart } from "./fused.ts";
 import { type AdaptersPart, all, below, gate, joined, type PartKind, same } from "./layout.ts";

@@ -6,7 +6,7 @@ import type {
   CompacterOptions,
   InvertibleAdapterOptions,
   ParallelAdapterOptions,
-} from "../../methods/mod.ts";
+} from "../mod.ts";
 import { activationName } from "./activations.ts";
 import { inverseStands } from "./invertible.ts";
 import { isPostNorm } from "./layout.ts";

@@ -20,8 +20,8 @@ import {
   pfeiffer,
   phmAdapter,
   sentenceGate,
-} from "../../methods/mod.ts";
-import { bottleneckRank } from "../../methods/shared/bottleneck.ts";
+} from "../mod.ts";
+import { bottleneckRank } from "../shared/bottleneck.ts";
 import { activationOf } from "./activations.ts";
 import { invertiblePart } from "./invertible.ts";
 import {

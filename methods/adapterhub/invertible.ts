@@ -1,9 +1,9 @@
 /** Conversion of invertible adapters from AdapterHub's `BnConfig` to methods. */
 import type { Model } from "../../core/mod.ts";
 import type { AdaptersFields } from "../../formats/adapters_fields.ts";
-import { bottleneckRank } from "../../methods/shared/bottleneck.ts";
-import { readingStack } from "../../methods/adapters/invertible_adapter.ts";
-import { invertibleAdapter, type InvertibleAdapterOptions } from "../../methods/mod.ts";
+import { bottleneckRank } from "../shared/bottleneck.ts";
+import { readingStack } from "../adapters/invertible_adapter.ts";
+import { invertibleAdapter, type InvertibleAdapterOptions } from "../mod.ts";
 import { activationOf } from "./activations.ts";
 import { type AdaptersPart, all, same } from "./layout.ts";
 

@@ -2,7 +2,7 @@
 import { onlyBlocks } from "./only_blocks.ts";
 import { at, key as keyOf, type Model, read, scope, type Synchronous, type Tensor } from "../../core/mod.ts";
 import type { AdaptersFields } from "../../formats/adapters_fields.ts";
-import { loreft } from "../../methods/mod.ts";
+import { loreft } from "../mod.ts";
 import {
   concat,
   full,
