@@ -1,8 +1,10 @@
 /** Every method, gate and codec. Written by `deno task index`; not to be changed by hand. */
 import type { GateDefinition, MethodDefinition } from "../core/mod.ts";
 import type { AnyPeftCodec } from "./peft/codec.ts";
+import type { AdaptersForm } from "./adapterhub/form.ts";
 import type { PeftForm } from "./peft/form.ts";
 import { codecOf, hasMapping } from "./peft/mapping.ts";
+import { bottleneckHub, loraHub, prefixHub, promptHub, reftHub } from "./adapterhub/forms.ts";
 import { adamix } from "./adapters/adamix.ts";
 import { adapterFusionDefinition } from "./adapters/adapter_fusion.ts";
 import { averagedDefinition } from "./adapters/averaged.ts";
@@ -316,3 +318,6 @@ export const FORMS: readonly PeftForm[] = [
   promptPeft,
   psoftPeft,
 ];
+
+/** Every form of AdapterHub's configurations. */
+export const HUB_FORMS: readonly AdaptersForm[] = [bottleneckHub, prefixHub, promptHub, loraHub, reftHub];

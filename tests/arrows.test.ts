@@ -88,6 +88,15 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     "methods/low_rank",
     "methods/adapters",
   ],
+  // AdapterHub's configurations are for several methods each, and for gates of them.
+  "methods/adapterhub": [
+    ...METHODS,
+    "methods/rescaling",
+    "methods/soft_prompts",
+    "methods/low_rank",
+    "methods/adapters",
+    "methods/hybrids",
+  ],
   "methods": [
     "core",
     "core/combinators",
@@ -103,6 +112,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     "methods/low_rank",
     "methods/adapters",
     "methods/hybrids",
+    "methods/adapterhub",
   ],
   "models": ["tensor", "ops", "core/*"],
   "formats": ["platform", "tensor", "core"],

@@ -18,10 +18,11 @@ const KINDS: Readonly<Record<string, string>> = {
   GateDefinition: "gate",
   PeftCodec: "codec",
   PeftForm: "form",
+  AdaptersForm: "hub",
 };
 
 /** Kinds that are about folders: their files export no methods. */
-const FORMS: readonly string[] = ["codec", "form"];
+const FORMS: readonly string[] = ["codec", "form", "hub"];
 
 /** The definitions that a file exports, by the declared types of its constants. */
 function definitionsIn(family: string, path: string): readonly Found[] {
@@ -69,6 +70,7 @@ function indexOf(all: readonly Found[]): string {
   return `/** Every method, gate and codec. Written by \`deno task index\`; not to be changed by hand. */
 import type { GateDefinition, MethodDefinition } from "../core/mod.ts";
 import type { AnyPeftCodec } from "./peft/codec.ts";
+import type { AdaptersForm } from "./adapterhub/form.ts";
 import type { PeftForm } from "./peft/form.ts";
 import { codecOf, hasMapping } from "./peft/mapping.ts";
 ${imports.join("\n")}
@@ -91,6 +93,9 @@ export const CODECS: readonly AnyPeftCodec[] = [
 
 /** Every form of PEFT folders whose methods stand elsewhere than at layers with matrices. */
 export const FORMS: readonly PeftForm[] = [${list("form")}];
+
+/** Every form of AdapterHub's configurations. */
+export const HUB_FORMS: readonly AdaptersForm[] = [${list("hub")}];
 `;
 }
 

@@ -44,9 +44,6 @@ const refusing = (what: string): Refuse => (why) => {
   throw new RangeError(`${what}: ${why}`);
 };
 
-/** What the library uses only of the first adapter of a setup. */
-const OF_THE_FIRST: readonly PartKind[] = ["invertible", "prompt", "reft"];
-
 /** @throws {RangeError} when the library computes something else for these adapters in series. */
 export function checkStack(what: string, branches: readonly Branch[], model: Model): void {
   const refuse = refusing(what);
@@ -55,10 +52,10 @@ export function checkStack(what: string, branches: readonly Branch[], model: Mod
     const layers = new Map<string, string>();
     for (const leaf of leaves) {
       const { name, configs, parts } = leaf;
-      const alone = parts.find(({ kind }) => OF_THE_FIRST.includes(kind));
+      const alone = parts.find(({ kind }) => kind.ofTheFirst);
       if (i > 0 && alone !== undefined) {
         refuse(
-          `"${name}" has a part of the kind ${alone.kind}, which the library leaves out unless it is the first`,
+          `"${name}" has a part of the kind ${alone.kind.name}, which the library leaves out unless it is the first`,
         );
       }
       if (branches.length > 1 && configs.some(({ fields }) => fields["is_parallel"] === true)) {
@@ -67,7 +64,7 @@ export function checkStack(what: string, branches: readonly Branch[], model: Mod
       if (i < branches.length - 1 && configs.some(({ fields }) => fields["original_ln_after"] === false)) {
         refuse(`"${name}" has original_ln_after false, which the library follows for the last alone`);
       }
-      for (const { path } of pathsOf(leaf, ["lora", "fused"], model)) layers.set(path, name);
+      for (const { path } of pathsOf(leaf, (kind) => kind.onLayers === true, model)) layers.set(path, name);
     }
     for (const [path, name] of layers) {
       if (seen.has(path)) {
@@ -93,10 +90,10 @@ export function checkBranches(what: string, type: string, branches: readonly Bra
     if (kind === "fusion") refuse(`a Fuse inside it, "${name}", is not supported`);
   }
   for (const { name, configs, parts } of leaves) {
-    const alone = parts.find(({ kind }) => OF_THE_FIRST.includes(kind));
+    const alone = parts.find(({ kind }) => kind.ofTheFirst);
     if (alone !== undefined) {
       refuse(
-        `"${name}" has a part of the kind ${alone.kind}, which the library takes from the first adapter for all; stack that one ` +
+        `"${name}" has a part of the kind ${alone.kind.name}, which the library takes from the first adapter for all; stack that one ` +
           "in front of the block",
       );
     }
@@ -104,25 +101,33 @@ export function checkBranches(what: string, type: string, branches: readonly Bra
       refuse(`"${name}" is DoRA, for which the library takes the last adapter's magnitudes for all`);
     }
     const odd = parts.find(({ kind }) =>
-      type === "Split" ? kind !== "bottleneck" : type === "Average" && (kind === "prefix" || kind === "fused")
+      (type === "Average" || type === "Split") && !kind.blocks.includes(type)
     );
     if (odd !== undefined) {
-      refuse(`"${name}" has a part of the kind ${odd.kind}, for which the library has no ${type}`);
+      refuse(`"${name}" has a part of the kind ${odd.kind.name}, for which the library has no ${type}`);
     }
   }
-  const first = bottlenecks(leaves)[0];
+  const first = wired(leaves)[0];
   checkWirings(type, branches, refuse);
-  if (!isRowBlock(type)) return checkPlaces(branches, ["bottleneck", "lora"], model, refuse);
-  if (first !== undefined && !isPlain(first.fields)) checkPlaces(branches, ["bottleneck"], model, refuse);
-  checkPlaces(branches, ["prefix"], model, refuse);
+  if (!isRowBlock(type)) return checkPlaces(branches, (kind) => kind.blocks.length > 0, model, refuse);
+  if (first !== undefined && !isPlain(first.fields)) {
+    checkPlaces(
+      branches,
+      (kind) => kind.wired === true,
+      model,
+      refuse,
+    );
+  }
+  checkPlaces(branches, (kind) => kind.padded === true, model, refuse);
   checkLengths(branches, refuse);
 }
 
-const bottlenecks = (
+/** The configurations that say what states an adapter reads and keeps. */
+const wired = (
   leaves: readonly Leaf[],
 ): readonly { readonly name: string; readonly fields: AdaptersFields }[] =>
   leaves.flatMap(({ name, configs }) =>
-    configs.filter(({ architecture }) => architecture === "bottleneck").map(({ fields }) => ({
+    configs.filter(({ fields }) => Object.hasOwn(fields, "is_parallel")).map(({ fields }) => ({
       name,
       fields,
     }))
@@ -137,7 +142,7 @@ const isPlain = (fields: AdaptersFields): boolean =>
   (fields["original_ln_before"] === false && fields["residual_before_ln"] === true);
 
 function checkWirings(type: string, branches: readonly Branch[], refuse: Refuse): void {
-  const each = bottlenecks(branches.flatMap(({ leaves }) => leaves));
+  const each = wired(branches.flatMap(({ leaves }) => leaves));
   const [first] = each;
   if (first === undefined) return;
   for (const { name, fields } of each) {
@@ -164,13 +169,13 @@ function checkWirings(type: string, branches: readonly Branch[], refuse: Refuse)
 /** Checks that branches change the same places in the same way. */
 function checkPlaces(
   branches: readonly Branch[],
-  kinds: readonly PartKind[],
+  are: (kind: PartKind) => boolean,
   model: Model,
   refuse: Refuse,
 ): void {
   const [first, ...rest] = branches.map(({ name, leaves }) => ({
     name,
-    places: new Set(leaves.flatMap((leaf) => placesOf(leaf, kinds, model))),
+    places: new Set(leaves.flatMap((leaf) => placesOf(leaf, are, model))),
   }));
   for (const { name, places } of rest) {
     const odd = [...first!.places, ...places].find((place) =>
@@ -181,22 +186,22 @@ function checkPlaces(
 }
 
 /** The places of a leaf, and which of them are scaled. */
-function placesOf(leaf: Leaf, kinds: readonly PartKind[], model: Model): readonly string[] {
+function placesOf(leaf: Leaf, are: (kind: PartKind) => boolean, model: Model): readonly string[] {
   const scales = leaf.configs.some(({ fields }) => fields["composition_mode"] === "scale");
-  return pathsOf(leaf, kinds, model).map(({ path, kind }) =>
-    scales && kind === "lora" ? `${path} (as a scale)` : path
+  return pathsOf(leaf, are, model).map(({ path, kind }) =>
+    scales && kind.scales ? `${path} (as a scale)` : path
   );
 }
 
 /** The places whose paths occur in those of the parameters. */
 function pathsOf(
   { parts }: Leaf,
-  kinds: readonly PartKind[],
+  are: (kind: PartKind) => boolean,
   { spec }: Model,
 ): readonly { readonly path: string; readonly kind: PartKind }[] {
   const paths = [...spec.sublayers, ...spec.linears, ...spec.attentions].map(({ path }) => path)
     .sort((a, b) => b.length - a.length);
-  return parts.filter(({ kind }) => kinds.includes(kind)).flatMap(({ kind, reads }) =>
+  return parts.filter(({ kind }) => are(kind)).flatMap(({ kind, reads }) =>
     reads.flatMap(({ path: at }) => {
       const path = paths.find((path) => `.${at}.`.includes(`.${path}.`));
       return path === undefined ? [] : [{ path, kind }];

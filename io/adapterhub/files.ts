@@ -24,7 +24,7 @@ import {
 } from "../../formats/adapters_config.ts";
 import type { AdaptersFields } from "../../formats/adapters_fields.ts";
 import type { WritableTensor } from "../../formats/tensor_file.ts";
-import { describe, type Described } from "./fields.ts";
+import { describe, type Described, writingOf } from "./fields.ts";
 import type { Leaf } from "./branches.ts";
 import { classOf } from "./head.ts";
 import { below, type Writing } from "../../methods/adapterhub/layout.ts";
@@ -95,7 +95,9 @@ export function adapterFiles(
     partsOf(config, model, { name, modelClass }, new Map()).flatMap((part) => {
       const own = described.find(({ kind }) => kind === part.kind);
       if (own === undefined) {
-        throw new RangeError(`Cannot save this adapter for AdapterHub: its ${part.kind} part is missing`);
+        throw new RangeError(
+          `Cannot save this adapter for AdapterHub: its ${part.kind.name} part is missing`,
+        );
       }
       checkShapes(own.component, adapter.params, below(own.component.prefix, part).reads);
       return below(own.component.prefix, part).writes;
@@ -111,12 +113,11 @@ export function adapterFiles(
   ];
 }
 
-/** The model's class in transformers, or the library's where heads undo an invertible adapter. */
+/** The model's class in transformers, or the library's where heads undo what an adapter does to the embedded text. */
 function classFor(components: readonly Component[], model: Model): string {
-  const inverse = components.find(({ method }) => method === "invertible-adapter");
+  const isUndone = components.some((component) => writingOf(component)?.writing.undone?.(component.options));
   const rows = model.spec.embeddings.find(({ role }) => role === "token")?.rows;
-  const undone = inverse !== undefined && (inverse.options["undone"] ?? "heads") === "heads" &&
-    model.spec.heads.some(({ outFeatures }) => outFeatures === rows);
+  const undone = isUndone && model.spec.heads.some(({ outFeatures }) => outFeatures === rows);
   return undone ? libraryClass(model) : classOf(model);
 }
 
@@ -125,26 +126,23 @@ interface Group {
   readonly described: readonly Described[];
 }
 
-/**
- * Groups components that form one configuration: an invertible adapter with a bottleneck, a fused projection
- * with other layers.
- */
+/** Groups components that form one configuration. */
 function grouped(all: readonly Described[]): readonly Group[] {
-  const groups: Group[] = all.filter(({ kind }) => kind !== "invertible" && kind !== "fused")
+  const groups: Group[] = all.filter(({ kind }) => kind.joins === undefined)
     .map((one) => ({ config: one.config, described: [one] }));
-  for (const one of all.filter(({ kind }) => kind === "invertible" || kind === "fused")) {
-    const of = one.kind === "fused" ? "lora" : "bottleneck";
-    const i = groups.findIndex(({ described }) => described.some(({ kind }) => kind === of));
+  for (const one of all) {
+    const { joins } = one.kind;
+    if (joins === undefined) continue;
+    const i = groups.findIndex(({ described }) => described.some(({ kind }) => kind === joins.kind));
     if (i < 0) {
       groups.push({ config: one.config, described: [one] });
       continue;
     }
     const { config, described } = groups[i]!;
     const { fields } = one.config;
-    const shared = one.kind === "fused"
-      ? ["r", "alpha", "dropout", "composition_mode", "use_gating", "leave_out", "use_dora"]
-      : ["non_linearity"];
-    const odd = shared.find((name) => JSON.stringify(fields[name]) !== JSON.stringify(config.fields[name]));
+    const odd = joins.shared.find((name) =>
+      JSON.stringify(fields[name]) !== JSON.stringify(config.fields[name])
+    );
     if (odd !== undefined) {
       throw new RangeError(
         `Cannot save ${one.component.method} beside ${
@@ -152,11 +150,8 @@ function grouped(all: readonly Described[]): readonly Group[] {
         } for AdapterHub: one configuration has one ${odd}`,
       );
     }
-    const joined: AdaptersFields = one.kind === "fused"
-      ? { selfattn_lora: true, attn_matrices: fields["attn_matrices"]! }
-      : { inv_adapter: "nice", inv_adapter_reduction_factor: fields["inv_adapter_reduction_factor"]! };
     groups[i] = {
-      config: { ...config, fields: { ...config.fields, ...joined } },
+      config: { ...config, fields: { ...config.fields, ...joins.fields(fields) } },
       described: [...described, one],
     };
   }

@@ -1,12 +1,11 @@
 /** The files of a fusion: its adapters' folders and its own, named after them. */
 import { type Adapter, type Json, lookup, type Model, Tensor, type Tree } from "../../core/mod.ts";
 import { ADAPTERS_FILES } from "../../formats/adapters_config.ts";
-import type { FusionMatrix } from "../../methods/mod.ts";
+import { FUSE } from "../../methods/adapterhub/blocks.ts";
 import { type Component, componentsOf } from "../../methods/adapterhub/components.ts";
 import { classOf } from "./head.ts";
 import { below } from "../../methods/adapterhub/layout.ts";
 import { adapterFiles, configText, type HubFile, keyPrefix, writableTensors } from "./files.ts";
-import { fusionTensors } from "./fusion.ts";
 
 /** A block of the setup and its files. @throws {RangeError} when the library would fuse differently. */
 export function fusionFiles(
@@ -14,18 +13,7 @@ export function fusionFiles(
   adapter: Adapter,
   model: Model,
 ): { readonly block: Json; readonly files: readonly HubFile[] } {
-  const { regularization, dropout, temperature } = options;
-  const annealed = typeof temperature === "object" && temperature !== null
-    ? temperature as { readonly from: number; readonly steps: number }
-    : undefined;
-  if (annealed === undefined ? temperature !== 1 : annealed.from !== 50 || annealed.steps !== 1000) {
-    throw new RangeError(
-      "Cannot save this fusion for AdapterHub: its temperature is 1, or falls from 50 to 1 in 1000 steps",
-    );
-  }
-  if (regularization !== 0 && regularization !== 0.01) {
-    throw new RangeError("Cannot save this fusion for AdapterHub: its regularization is 0.01 or 0");
-  }
+  const { fields: config, matrices } = FUSE.write(options);
   const adapters = fused.parts!;
   const names = Object.keys(adapters);
   const at = (path: string): string => prefix === "" ? path : `${prefix}.${path}`;
@@ -41,25 +29,12 @@ export function fusionFiles(
     }));
   });
   const name = names.join(",");
-  const matrices = (options["matrices"] ?? ["query", "key", "value"]) as readonly FusionMatrix[];
   const fusion = (params["fusion"] ?? {}) as Tree;
   const sites = new Set(
     model.spec.sublayers.map(({ path }) => path).filter((path) => hasBranch(fusion, path)),
   );
-  const tensors = below(at("fusion"), fusionTensors(model, sites, name, matrices));
+  const tensors = below(at("fusion"), FUSE.tensors(model, sites, name, matrices));
   const modelClass = classOf(model);
-  const config = {
-    key: matrices.includes("key"),
-    query: matrices.includes("query"),
-    value: matrices.includes("value"),
-    query_before_ln: options["query"] === "output",
-    regularization: matrices.includes("value") && regularization === 0.01,
-    residual_before: false,
-    temperature: annealed !== undefined,
-    value_before_softmax: true,
-    value_initialized: matrices.includes("value"),
-    dropout_prob: dropout === 0 ? null : dropout as number,
-  };
   const text = configText(name, model, modelClass, config, { adapter_names: names });
   return {
     block: { type: "Fuse", children: names.map((child) => ({ type: "single", children: [child] })) },

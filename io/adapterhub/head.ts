@@ -19,7 +19,7 @@ import { ADAPTERS_FILES } from "../../formats/adapters_config.ts";
 import { ADAPTERS_COUNTS } from "../../formats/counted_fields.ts";
 import { isObject } from "../../formats/strict_json.ts";
 import type { StoredTensor } from "../../formats/tensor_file.ts";
-import { modulesToSave, type ModulesToSaveOptions, type SavedLeaf, savedLeaves } from "../../methods/mod.ts";
+import { SAVED, type SavedLeaf, type SavedModules } from "../../methods/peft_beside.ts";
 import { bertConfig } from "../../models/bert_config.ts";
 import { headPaths } from "../../models/bert_spec.ts";
 import { architectureOf, classNames } from "../../models/mod.ts";
@@ -35,7 +35,7 @@ export interface LoadedHead {
 }
 
 type Fields = Readonly<Record<string, unknown>>;
-type HeadConfig = NonNullable<ModulesToSaveOptions["head"]>["config"];
+type HeadConfig = NonNullable<SavedModules["head"]>["config"];
 
 /**
  * The head of a folder, if it is for the model's task and has different weights; a head for another task is
@@ -144,7 +144,7 @@ export function layersOfHead(head: Fields, model: Model): Readonly<Record<string
 
 /** The weights of a head's layer: our paths, and the leaves that they start from. */
 export function leavesOfLayer(module: string, model: Model): readonly SavedLeaf[] {
-  return savedLeaves(model, { modules: [module] }).filter(({ path }) => moduleOf(path) === module);
+  return SAVED.leaves(model, { modules: [module] }).filter(({ path }) => moduleOf(path) === module);
 }
 
 function flexiblePaths(where: string, name: string, head: Fields, model: Model): Paths | undefined {
@@ -184,7 +184,7 @@ function checkLabels(where: string, config: Fields, model: Model): void {
 async function headOf(
   folder: string,
   paths: Paths,
-  head: ModulesToSaveOptions["head"],
+  head: SavedModules["head"],
   stored: ReadonlyMap<string, StoredTensor>,
   model: Model,
 ): Promise<LoadedHead | undefined> {
@@ -231,7 +231,7 @@ async function headOf(
         .map((path) => [path, loadTensor(found.get(path)!, model)] as const),
     ) as Synchronous<Tree>
   );
-  return { method: modulesToSave({ modules, ...head && { head } }), params };
+  return { method: SAVED.method({ modules, ...head && { head } }), params };
 }
 
 const moduleOf = (path: string): string => path.slice(0, path.lastIndexOf("."));

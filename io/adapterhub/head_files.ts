@@ -21,7 +21,7 @@ import {
 } from "../../core/mod.ts";
 import { ADAPTERS_FILES, ADAPTERS_VERSION } from "../../formats/adapters_config.ts";
 import type { WritableTensor } from "../../formats/tensor_file.ts";
-import type { ModulesToSaveOptions } from "../../methods/mod.ts";
+import type { SavedModules } from "../../methods/peft_beside.ts";
 import { architectureOf } from "../../models/mod.ts";
 import { add } from "../../ops/mod.ts";
 import type { Component } from "../../methods/adapterhub/components.ts";
@@ -30,8 +30,8 @@ import { type HubFile, keyPrefix, libraryClass } from "./files.ts";
 import { classOf, layersOfHead, leavesOfLayer } from "./head.ts";
 
 /** The head as a folder of the library's own classes stores it; undefined for any other component. */
-export const ownHead = ({ options }: Component): ModulesToSaveOptions["head"] =>
-  (options as MethodConfig & ModulesToSaveOptions).head;
+export const ownHead = ({ options }: Component): SavedModules["head"] =>
+  (options as MethodConfig & SavedModules).head;
 
 /**
  * The files of heads: of a model of transformers' class, or of the library's where they came from one.

@@ -12,7 +12,7 @@ import { isThere } from "../adapter_folder.ts";
 import type { NamedFolderOptions } from "../named_folder.ts";
 import { type LoadedHead, loadHead } from "./head.ts";
 import { whole } from "../../methods/adapterhub/layout.ts";
-import { partsOf, withTrainedScale } from "./parts.ts";
+import { asTrained, partsOf } from "./parts.ts";
 import { readParams, withTensors } from "./read.ts";
 import { loadFusion } from "./fusion.ts";
 import type { LoadedFolder, LoadedSetup } from "./loaded.ts";
@@ -67,7 +67,7 @@ export async function loadAdaptersFolder(
 
 async function loadOne(path: string, model: Model): Promise<LoadedFolder> {
   const where = `${path}/${ADAPTERS_FILES.config}`;
-  const folder = withTrainedScale(readAdaptersConfig(where, await readFile(where)));
+  const folder = asTrained(readAdaptersConfig(where, await readFile(where)));
   checkModel(where, folder, model);
   return await withTensors(path, ADAPTERS_FILES.weights, ADAPTERS_FILES.pickle, (stored) => {
     const parts = folder.configs.flatMap((config) => partsOf(config, model, folder, stored));

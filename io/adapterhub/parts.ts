@@ -2,45 +2,27 @@
 import type { Model } from "../../core/mod.ts";
 import type { AdaptersConfig, AdaptersFolder } from "../../formats/adapters_config.ts";
 import type { StoredTensor } from "../../formats/tensor_file.ts";
-import { bottleneckParts } from "../../methods/adapterhub/bottleneck.ts";
+import type { AdaptersForm } from "../../methods/adapterhub/form.ts";
 import type { AdaptersPart } from "../../methods/adapterhub/layout.ts";
-import { loraParts } from "../../methods/adapterhub/lora.ts";
-import { prefixPart, promptPart } from "../../methods/adapterhub/prompts.ts";
-import { reftPart } from "../../methods/adapterhub/reft.ts";
+import { HUB_FORMS } from "../../methods/index.ts";
 
 /** The parts that one configuration describes. @throws {RangeError} when the model cannot have them. */
 export function partsOf(
-  { architecture, fields }: AdaptersConfig,
+  config: AdaptersConfig,
   model: Model,
-  { name, modelClass }: Pick<AdaptersFolder, "name" | "modelClass">,
+  folder: Pick<AdaptersFolder, "name" | "modelClass">,
   stored: ReadonlyMap<string, StoredTensor>,
 ): readonly AdaptersPart[] {
-  switch (architecture) {
-    case "bottleneck":
-      return bottleneckParts(fields, model, name, modelClass);
-    case "prefix_tuning":
-      return [prefixPart(fields, model, name)];
-    case "prompt_tuning":
-      return [promptPart(fields, model, name)];
-    case "lora":
-    case "mtl_lora":
-      return loraParts(architecture, fields, model, name, stored);
-    case "reft":
-      return [reftPart(fields, model, name)];
-    default:
-      return architecture satisfies never;
-  }
+  return formOf(config).read(config, model, folder, stored);
 }
 
-/** In versions before 1.1 LoRA was trained with the factor 1 regardless of α. */
-export function withTrainedScale(folder: AdaptersFolder): AdaptersFolder {
+/** Configurations of versions before 1.1 as those computed. */
+export function asTrained(folder: AdaptersFolder): AdaptersFolder {
   const version = /^adapters\.(\d+)\.(\d+)/.exec(folder.version);
   const old = version !== null && (version[1] === "0" || (version[1] === "1" && version[2] === "0"));
   if (!old) return folder;
-  const configs = folder.configs.map((config) =>
-    config.architecture === "lora"
-      ? { ...config, fields: { ...config.fields, alpha: config.fields["r"]! } }
-      : config
-  );
-  return { ...folder, configs };
+  return { ...folder, configs: folder.configs.map((config) => formOf(config).asTrained?.(config) ?? config) };
 }
+
+const formOf = ({ architecture }: AdaptersConfig): AdaptersForm =>
+  HUB_FORMS.find(({ architectures }) => architectures.includes(architecture))!;

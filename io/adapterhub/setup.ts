@@ -18,7 +18,7 @@ import {
 import { ADAPTERS_FILES } from "../../formats/adapters_config.ts";
 import { ADAPTERS_COUNTS } from "../../formats/counted_fields.ts";
 import { isObject } from "../../formats/strict_json.ts";
-import { averaged, bySpans } from "../../methods/mod.ts";
+import { AVERAGE, SPLIT } from "../../methods/adapterhub/blocks.ts";
 import { isThere } from "../adapter_folder.ts";
 import { namedFolder, type NamedFolderOptions, type Naming } from "../named_folder.ts";
 import { type Branch, checkBranches, checkStack, isRowBlock, kindOf } from "./branches.ts";
@@ -206,9 +206,9 @@ function joined(what: string, { type, options }: Block, branches: readonly Loade
   if (isRowBlock(type)) return perRow(adapters);
   const methods = Object.fromEntries(branches.map(({ name, adapter }) => [name, adapter.method]));
   const method: unknown = type === "Average"
-    ? averaged(methods, { weights: weightsOf(what, options["weights"], branches.length), divided: true })
+    ? AVERAGE.method(methods, weightsOf(what, options["weights"], branches.length))
     : type === "Split"
-    ? bySpans(methods, numbers(what, "splits", options["splits"], branches.length))
+    ? SPLIT.method(methods, numbers(what, "splits", options["splits"], branches.length))
     : compose(methods);
   const params = Object.fromEntries(branches.map(({ name, adapter }) => [name, adapter.params]));
   return { method: method as Method, params };

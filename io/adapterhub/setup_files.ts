@@ -8,9 +8,7 @@ import {
   perRowDefinition,
   type Tree,
 } from "../../core/mod.ts";
-import { adapterFusionDefinition } from "../../methods/adapters/adapter_fusion.ts";
-import { averagedDefinition } from "../../methods/adapters/averaged.ts";
-import { bySpansDefinition } from "../../methods/adapters/by_spans.ts";
+import { AVERAGE, FUSE, SPLIT } from "../../methods/adapterhub/blocks.ts";
 import { ADAPTERS_FILES, ADAPTERS_VERSION } from "../../formats/adapters_config.ts";
 import { type Branch, checkBranches, checkStack, kindOf } from "./branches.ts";
 import { describe } from "./fields.ts";
@@ -59,7 +57,7 @@ export function nodeOf(
     });
   if (isOneHead(method) || areHeads(method)) return undefined;
   if (definition === perRowDefinition) return rowsOf(name, children(), Object.keys(parts));
-  if (definition === averagedDefinition) {
+  if (definition === AVERAGE.definition) {
     const { weights, divided } = config as { readonly weights: readonly number[]; readonly divided: boolean };
     if (!divided || Math.abs(weights.reduce((a, b) => a + b, 0) - 1) > 1e-9) {
       throw new RangeError(
@@ -68,7 +66,7 @@ export function nodeOf(
     }
     return { kind: "block", name, type: "Average", kwargs: { weights }, children: children() };
   }
-  if (definition === bySpansDefinition) {
+  if (definition === SPLIT.definition) {
     return {
       kind: "block",
       name,
@@ -79,7 +77,7 @@ export function nodeOf(
   }
   const components = componentsOf(method, params, prefix).filter((component) => !isHead(component));
   const beside = components.some((component) =>
-    [perRowDefinition, averagedDefinition, bySpansDefinition, adapterFusionDefinition]
+    [perRowDefinition, AVERAGE.definition, SPLIT.definition, FUSE.definition]
       .some((one) => one === component.of.definition)
   );
   if (!beside && isOne(components, model)) {
@@ -112,9 +110,9 @@ function isOne(components: readonly Component[], model: Model): boolean {
   const seen = new Set<string>();
   for (const component of components) {
     const { kind, config: { fields } } = describe(component, model);
-    const places = kind === "bottleneck"
+    const places = kind.wired
       ? ["mh_adapter", "output_adapter", "cross_adapter"].filter((place) => fields[place] === true)
-      : [kind === "fused" && fields["composition_mode"] !== "scale" ? "fused" : kind];
+      : [kind.name];
     if (places.some((place) => seen.has(place))) return false;
     for (const place of places) seen.add(place);
   }

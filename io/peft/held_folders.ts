@@ -2,6 +2,7 @@
 import { realpath } from "node:fs/promises";
 import { type Adapter, dispose, type Json, type Model } from "../../core/mod.ts";
 import type { PeftConfig } from "../../formats/peft_config.ts";
+import type { PeftFields } from "../../methods/peft/codec.ts";
 import type { HeldAdapters, HeldFolders } from "../../methods/peft/form.ts";
 import { isThere } from "../adapter_folder.ts";
 import { namedFolder, type NamedFolderOptions } from "../named_folder.ts";
@@ -20,7 +21,7 @@ export async function loadHeld(
 ): Promise<HeldAdapters> {
   const found: Record<string, Adapter> = {};
   try {
-    for (const [name, path] of Object.entries(held.folders(fields))) {
+    for (const [name, path] of Object.entries(foldersOf(fields, held))) {
       const where = await heldFolder(folder, held, name, path, options);
       found[name] = await load(where, model, `the ${held.called} "${name}" of "${folder}"`);
     }
@@ -29,6 +30,25 @@ export async function loadHeld(
     dispose(found);
     throw error;
   }
+}
+
+/** The folders by name, as the config has them. */
+function foldersOf(fields: PeftFields, { field }: HeldFolders): Readonly<Record<string, Json>> {
+  const value = fields[field];
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) {
+    return value as Readonly<Record<string, Json>>;
+  }
+  throw new TypeError(
+    `Expected the field "${field}" of adapter_config.json to be folders by name but found ${
+      JSON.stringify(value)
+    }`,
+  );
+}
+
+/** The fields with held folders as seen from outside. */
+export function fromOutside(fields: PeftFields, held: HeldFolders, folder: string): PeftFields {
+  const paths = Object.entries(foldersOf(fields, held)).map(([name, path]) => [name, `${folder}/${path}`]);
+  return { ...fields, [held.field]: Object.fromEntries(paths) };
 }
 
 /** The likeliest of the possible ones first: beside the folder's own files, the config's path, that path from the folder. */
@@ -41,7 +61,7 @@ async function heldFolder(
 ): Promise<string> {
   if (typeof path !== "string") {
     throw new TypeError(
-      `Expected adapter_config.json to have the path of a folder for the ${held.called} "${name}" but found ${
+      `Expected the field "${held.field}" of adapter_config.json to have the path of a folder for the ${held.called} "${name}" but found ${
         JSON.stringify(path)
       }`,
     );

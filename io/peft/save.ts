@@ -22,6 +22,7 @@ import type { PeftFields } from "../../methods/peft/codec.ts";
 import type { HeldFolders } from "../../methods/peft/form.ts";
 import { modulePaths } from "../../methods/peft/modules.ts";
 import { adapterCard, type Making } from "../adapter_card.ts";
+import { fromOutside } from "./held_folders.ts";
 import { type FolderLayout, folderLayout } from "./layout.ts";
 import { heldFolders } from "./options.ts";
 import { type AdapterParts, leftOver, partsOfAdapter } from "./parts.ts";
@@ -65,7 +66,7 @@ async function saveParts(
   about: Making | undefined,
 ): Promise<void> {
   const { described, type, fields: relative, tensors, held } = peftContent(adapter, model);
-  const fields = held?.from(relative, target) ?? relative;
+  const fields = held === undefined ? relative : fromOutside(relative, held, target);
   for (const [name, one] of Object.entries(held?.of(adapter.method, adapter.params) ?? {})) {
     if (leaves(one.params).length > 0) await saveParts(`${target}/${held!.folder(name)}`, one, model, about);
   }

@@ -1,6 +1,6 @@
 /** Non-linearities by their names in AdapterHub's configs. */
 import type { Json } from "../../core/mod.ts";
-import type { Activation } from "../mod.ts";
+import type { Activation } from "../shared/bottleneck.ts";
 
 /** The library's names of non-linearities (transformers' ACT2FN, in lower case). */
 const ACTIVATIONS: Readonly<Record<string, Activation>> = {

@@ -10,17 +10,14 @@ import {
   type SublayerPlace,
 } from "../../core/mod.ts";
 import type { AdaptersFields } from "../../formats/adapters_fields.ts";
-import {
-  type AdapterPosition,
-  bottleneckAdapter,
-  type BottleneckAdapterOptions,
-  compacter,
-  houlsby,
-  parallelAdapter,
-  pfeiffer,
-  phmAdapter,
-  sentenceGate,
-} from "../mod.ts";
+import { bottleneckAdapter, type BottleneckAdapterOptions } from "../adapters/bottleneck_adapter.ts";
+import { compacter } from "../adapters/compacter.ts";
+import { houlsby } from "../adapters/houlsby.ts";
+import { parallelAdapter } from "../adapters/parallel_adapter.ts";
+import { pfeiffer } from "../adapters/pfeiffer.ts";
+import { phmAdapter } from "../adapters/phm_adapter.ts";
+import { sentenceGate } from "../hybrids/sentence_gate.ts";
+import type { AdapterPosition } from "../shared/define_hidden.ts";
 import { bottleneckRank } from "../shared/bottleneck.ts";
 import { activationOf } from "./activations.ts";
 import { invertiblePart } from "./invertible.ts";
@@ -36,6 +33,7 @@ import {
   same,
 } from "./layout.ts";
 import { phmTensors, sharedRule } from "./phm.ts";
+import { BOTTLENECK } from "./kinds.ts";
 
 /** The predicate for blocks that are not excluded; undefined when none is. */
 export function blocksWithout(
@@ -80,7 +78,7 @@ export function bottleneckParts(
     ...sharedRule(options, fields, name),
     ...sites.map((site) => siteTensors(site, options, fields, model, name)),
   ]);
-  if (fields["use_gating"] !== true) return [...inverse, { kind: "bottleneck", method, ...own }];
+  if (fields["use_gating"] !== true) return [...inverse, { kind: BOTTLENECK, method, ...own }];
   const behind = (options.keeps ?? "output") !== "output" || options.residual === "dropped" ||
     options.norms?.some((at) => at !== "before");
   if (behind) {
@@ -92,7 +90,7 @@ export function bottleneckParts(
     gate(`${site.path}.hidden`, `${adapterModule(site, model)}.adapters.${name}.gate`, site.width)
   );
   return [...inverse, {
-    kind: "bottleneck",
+    kind: BOTTLENECK,
     method: gated(method, sentenceGate()),
     ...all([below("of", own), ...gates]),
   }];

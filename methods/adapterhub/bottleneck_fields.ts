@@ -1,12 +1,10 @@
 /** Conversion of bottleneck and invertible adapters to AdapterHub's fields. */
 import type { Json, Model } from "../../core/mod.ts";
 import type { AdaptersFields } from "../../formats/adapters_fields.ts";
-import type {
-  BottleneckAdapterOptions,
-  CompacterOptions,
-  InvertibleAdapterOptions,
-  ParallelAdapterOptions,
-} from "../mod.ts";
+import type { BottleneckAdapterOptions } from "../adapters/bottleneck_adapter.ts";
+import type { CompacterOptions } from "../adapters/compacter.ts";
+import type { InvertibleAdapterOptions } from "../adapters/invertible_adapter.ts";
+import type { ParallelAdapterOptions } from "../adapters/parallel_adapter.ts";
 import { activationName } from "./activations.ts";
 import { inverseStands } from "./invertible.ts";
 import { isPostNorm } from "./layout.ts";

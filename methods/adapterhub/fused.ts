@@ -1,9 +1,10 @@
 /** LoRA and (IA)³ on parts of a fused projection, which AdapterHub stacks in one tensor: GPT-2. */
 import type { LinearPlace } from "../../core/mod.ts";
 import type { AdaptersFields, Architecture } from "../../formats/adapters_fields.ts";
-import { fusedIa3, fusedLora, type ProjectionPart } from "../mod.ts";
+import { fusedIa3, fusedLora, type ProjectionPart } from "../low_rank/fused_projection.ts";
 import { type AdaptersPart, all, joined } from "./layout.ts";
 import { alphaOf, isVera, keyOf, scaledBy } from "./lora_layer.ts";
+import { FUSED } from "./kinds.ts";
 
 /** LoRA. @throws {RangeError} for its variants, which the library does not support there. */
 export function fusedLoraPart(
@@ -18,7 +19,7 @@ export function fusedLoraPart(
   }
   const rank = fields["r"] as number;
   return {
-    kind: "fused",
+    kind: FUSED,
     method: fusedLora({ parts, rank, alpha: alphaOf(fields), dropout: fields["dropout"] as number }),
     ...all(places.flatMap((place) => {
       const { path, inFeatures, outFeatures } = place;
@@ -57,7 +58,7 @@ export function fusedIa3Part(
   name: string,
 ): AdaptersPart {
   return {
-    kind: "fused",
+    kind: FUSED,
     method: fusedIa3({ parts }),
     ...all(places.map((place) => {
       const d = place.outFeatures / 3;

@@ -2,9 +2,13 @@
 import type { Model } from "../../core/mod.ts";
 import type { AdaptersFields } from "../../formats/adapters_fields.ts";
 import { bottleneckRank } from "../shared/bottleneck.ts";
-import { readingStack } from "../adapters/invertible_adapter.ts";
-import { invertibleAdapter, type InvertibleAdapterOptions } from "../mod.ts";
+import {
+  invertibleAdapter,
+  type InvertibleAdapterOptions,
+  readingStack,
+} from "../adapters/invertible_adapter.ts";
 import { activationOf } from "./activations.ts";
+import { INVERTIBLE } from "./kinds.ts";
 import { type AdaptersPart, all, same } from "./layout.ts";
 
 /**
@@ -51,7 +55,7 @@ export function invertiblePart(
     ];
   };
   return {
-    kind: "invertible",
+    kind: INVERTIBLE,
     method: invertibleAdapter({ reduction, activation, stands, undone }),
     ...all([...net("f", "F", long, short), ...net("g", "G", short, long)]),
   };

@@ -11,6 +11,7 @@ import {
   type SublayerPlace,
   type Tensor,
 } from "../../core/mod.ts";
+import type { AdaptersFields } from "../../formats/adapters_fields.ts";
 import { concat, reshape, slice } from "../../ops/mod.ts";
 
 /** A tensor of the file. */
@@ -49,8 +50,34 @@ export interface AdaptersLayout {
   readonly writes: readonly Writing[];
 }
 
-/** The kinds of parts of an adapter. */
-export type PartKind = "bottleneck" | "invertible" | "prefix" | "prompt" | "lora" | "fused" | "reft";
+/** A kind of part of an adapter, and what the library does with parts of the kind. */
+export interface PartKind {
+  /** Its name for people. */
+  readonly name: string;
+  /** The part's name in a composition. */
+  readonly part: string;
+  /** The blocks of branches that the library has for it. */
+  readonly blocks: readonly ("Average" | "Split")[];
+  /** Gates that it can have. */
+  readonly gates: readonly string[];
+  /** Whether the library uses those of a setup's first adapter alone. */
+  readonly ofTheFirst?: true;
+  /** Whether it updates layers, one at a time. */
+  readonly onLayers?: true;
+  /** Whether its configuration says what states it reads and keeps, which the library does once for a block. */
+  readonly wired?: true;
+  /** Whether the library pads its rows to those of the longest branch. */
+  readonly padded?: true;
+  /** Whether its configuration says if layers are scaled. */
+  readonly scales?: true;
+  /** How its fields become those of another kind's configuration beside it. */
+  readonly joins?: {
+    readonly kind: PartKind;
+    /** Fields that one configuration has once. */
+    readonly shared: readonly string[];
+    fields(own: AdaptersFields): AdaptersFields;
+  };
+}
 
 /** A part of an adapter. */
 export interface AdaptersPart extends AdaptersLayout {
@@ -133,20 +160,10 @@ export function whole(parts: readonly AdaptersPart[]): AdaptersLayout {
   };
 }
 
-const NAMES: Readonly<Record<PartKind, string>> = {
-  bottleneck: "adapter",
-  invertible: "invertible",
-  prefix: "prefix",
-  prompt: "prompt",
-  lora: "lora",
-  fused: "attention",
-  reft: "reft",
-};
-
 function partNames(parts: readonly AdaptersPart[]): readonly string[] {
   return parts.map(({ kind }, i) => {
     const before = parts.slice(0, i).filter((part) => part.kind === kind).length;
-    return before === 0 ? NAMES[kind] : `${NAMES[kind]}${before + 1}`;
+    return before === 0 ? kind.part : `${kind.part}${before + 1}`;
   });
 }
 

@@ -2,21 +2,19 @@
 import { at, gated, type LinearPlace, type Model, type OptionValue, sizesOf } from "../../core/mod.ts";
 import type { AdaptersFields, Architecture } from "../../formats/adapters_fields.ts";
 import type { StoredTensor } from "../../formats/tensor_file.ts";
-import {
-  dora,
-  ia3,
-  lora,
-  type ProjectionPart,
-  sentenceGate,
-  vera,
-  type VeraOptions,
-} from "../mod.ts";
+import { sentenceGate } from "../hybrids/sentence_gate.ts";
+import { dora } from "../low_rank/dora.ts";
+import type { ProjectionPart } from "../low_rank/fused_projection.ts";
+import { lora } from "../low_rank/lora.ts";
+import { vera, type VeraOptions } from "../low_rank/vera.ts";
+import { ia3 } from "../rescaling/ia3.ts";
 import { blocksWithout, exceptThose } from "./bottleneck.ts";
 import { fusedIa3Part, fusedLoraPart } from "./fused.ts";
-import { type AdaptersPart, all, below, gate, joined, type PartKind, same } from "./layout.ts";
+import { type AdaptersPart, all, below, gate, joined, same } from "./layout.ts";
 import { alphaOf, isVera, keyOf, scaledBy } from "./lora_layer.ts";
 import { onlyBlocks } from "./only_blocks.ts";
 import { isDiagonal, productTensors, taskTensors, veraTensors } from "./vera.ts";
+import { FUSED, LORA } from "./kinds.ts";
 
 const ROLES = { q: "query", k: "key", v: "value" } as const;
 
@@ -89,7 +87,7 @@ export function loraParts(
     ],
   ];
   return gatedToo
-    ? ungated.map((part) => gatedPart(part, part.kind === "fused" ? fused : places, parts, name))
+    ? ungated.map((part) => gatedPart(part, part.kind === FUSED ? fused : places, parts, name))
     : ungated;
 }
 
@@ -102,7 +100,7 @@ function gatedPart(
   const gates = places.flatMap((place) => {
     const { path, inFeatures, outFeatures } = place;
     const key = `${keyOf(place, name)}.gate`;
-    if (part.kind !== "fused") return [gate(`${path}.linear`, key, inFeatures)];
+    if (part.kind !== FUSED) return [gate(`${path}.linear`, key, inFeatures)];
     const at = (role: ProjectionPart): string =>
       `gates.${path}.linear.${["query", "key", "value"].indexOf(role) * outFeatures / 3}`;
     const n = parts.length;
@@ -132,7 +130,7 @@ function ia3Part(places: readonly LinearPlace[], fields: AdaptersFields, name: s
     throw new RangeError(`Cannot load "${name}": (IA)³ with r = ${fields["r"]} is not defined`);
   }
   return {
-    kind: "lora",
+    kind: LORA,
     method: ia3({ targets: places.map(({ path }) => path), feedForward: [] }),
     ...all(places.map((place) =>
       scaledBy(
@@ -165,7 +163,7 @@ function linearPart(
     dropout: fields["dropout"] as number,
     targets: places.map(({ path }) => path),
   };
-  const kind: PartKind = "lora";
+  const kind = LORA;
   if (fields["use_dora"] && (fields["use_gating"] || places.some(({ transposed }) => transposed))) {
     throw new RangeError(
       `Cannot load "${name}": the library has no DoRA with gates, and none on a layer that is stored [in, out]`,

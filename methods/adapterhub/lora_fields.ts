@@ -3,7 +3,10 @@ import { lookup, type Model } from "../../core/mod.ts";
 import type { AdaptersFields } from "../../formats/adapters_fields.ts";
 import { scalesInput } from "../rescaling/ia3.ts";
 import { loraRank, loraScale } from "../low_rank/lora.ts";
-import type { DoraOptions, FusedLoraOptions, LoraOptions, VeraOptions } from "../mod.ts";
+import type { DoraOptions } from "../low_rank/dora.ts";
+import type { FusedLoraOptions } from "../low_rank/fused_projection.ts";
+import type { LoraOptions } from "../low_rank/lora.ts";
+import type { VeraOptions } from "../low_rank/vera.ts";
 import { FEED_FORWARD_ROLES } from "./lora.ts";
 import { type Component, leftOut, refuse } from "./components.ts";
 

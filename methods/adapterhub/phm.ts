@@ -1,7 +1,7 @@
 /** Layers that are sums of Kronecker products in AdapterHub's files: Compacter and PHM adapters. */
 import type { Shape } from "../../core/mod.ts";
 import type { AdaptersFields } from "../../formats/adapters_fields.ts";
-import type { BottleneckAdapterOptions } from "../mod.ts";
+import type { BottleneckAdapterOptions } from "../adapters/bottleneck_adapter.ts";
 import { add, full, matmul } from "../../ops/mod.ts";
 import { type Both, type Reading, same } from "./layout.ts";
 

@@ -1,10 +1,17 @@
 /** Prefix and prompt tuning between AdapterHub folders and methods. */
+import type { PrefixTuningOptions } from "../soft_prompts/prefix_tuning.ts";
+import type { PromptTuningOptions } from "../soft_prompts/prompt_tuning.ts";
+import { activationName } from "./activations.ts";
+import { type Component, holds, leftOut, refuse } from "./components.ts";
 import { at, type AttentionPlace, gated, type Model } from "../../core/mod.ts";
 import type { AdaptersFields } from "../../formats/adapters_fields.ts";
-import { keyValueGate, prefixTuning, promptTuning, sentenceGate } from "../mod.ts";
+import { keyValueGate, sentenceGate } from "../hybrids/sentence_gate.ts";
+import { prefixTuning } from "../soft_prompts/prefix_tuning.ts";
+import { promptTuning } from "../soft_prompts/prompt_tuning.ts";
 import { activationOf } from "./activations.ts";
 import { blocksWithout } from "./bottleneck.ts";
 import { type AdaptersPart, all, bareKey, below, gate, joined, same } from "./layout.ts";
+import { PREFIX, PROMPT } from "./kinds.ts";
 
 /** The library's names of kinds of attention. */
 type PrefixKind = "encoder_prefix" | "self_prefix" | "cross_prefix";
@@ -78,7 +85,7 @@ export function prefixPart(fields: AdaptersFields, model: Model, name: string): 
       last("bias", [size]),
     ];
   }));
-  if (fields["use_gating"] !== true) return { kind: "prefix", method: narrowed, ...own };
+  if (fields["use_gating"] !== true) return { kind: PREFIX, method: narrowed, ...own };
   const values = fields["shared_gating"] === true ? 1 : 2;
   const gates = places.flatMap(({ path }) => {
     const key = `${bareKey(path)}.prefix_tuning.prefix_gates.${name}`;
@@ -95,7 +102,7 @@ export function prefixPart(fields: AdaptersFields, model: Model, name: string): 
     ];
   });
   return {
-    kind: "prefix",
+    kind: PREFIX,
     method: gated(narrowed, values === 1 ? sentenceGate() : keyValueGate()),
     ...all([below("of", own), ...gates]),
   };
@@ -120,11 +127,64 @@ export function promptPart(fields: AdaptersFields, model: Model, name: string): 
   }
   const length = fields["prompt_length"] as number;
   return {
-    kind: "prompt",
+    kind: PROMPT,
     method: promptTuning({
       length,
       where: combine === "prefix" ? "entered" : "afterFirst",
     }),
     ...same("rows", `prompt_tuning.prompt_tunings.${name}.prompt_embedding.weight`, [length, widthOf(model)]),
   };
+}
+
+/** The fields of prefixes. */
+export function prefixFields(
+  component: Component,
+  options: PrefixTuningOptions,
+  model: Model,
+): AdaptersFields {
+  const { length = 10, network = { hidden: 512 }, dropout = 0, positions = "past", distances = "true" } =
+    options;
+  if (options.rows === "peft") refuse(component, 'its prefixes are each attention\'s own: rows "own"');
+  const { spec } = model;
+  const two = spec.stacks.length > 1;
+  const decodes = spec.attentions.some(({ stack, role }) => stack === "decoder" && role === "self");
+  if (positions === "always" || (positions === "past" && decodes)) {
+    refuse(component, 'its prefixes take no positions there: positions "none"');
+  }
+  if (two && distances !== "pushed") {
+    refuse(component, 'its prefixes move the distances of such a model: distances "pushed"');
+  }
+  const kinds = (stack: string, role: string): boolean =>
+    spec.attentions.some((place) =>
+      place.stack === stack && place.role === role && holds(component, place.path)
+    );
+  return {
+    prefix_length: length,
+    flat: network === "none",
+    ...network !== "none" && {
+      bottleneck_size: network.hidden,
+      non_linearity: activationName(network.activation ?? "tanh"),
+    },
+    dropout,
+    encoder_prefix: !two || kinds("encoder", "self"),
+    cross_prefix: !two || kinds("decoder", "cross"),
+    leave_out: two ? [] : leftOut(component, spec.attentions, model),
+    shared_gating: component.gate !== "key-value-gate",
+  };
+}
+
+/** The fields of a prompt. */
+export function promptFields(
+  component: Component,
+  options: PromptTuningOptions,
+  model: Model,
+): AdaptersFields {
+  const { length = 20, where = "front" } = options;
+  if (model.architecture.name !== "bert") {
+    refuse(component, "the library has prompts for BERT and RoBERTa alone");
+  }
+  if (where !== "entered" && where !== "afterFirst") {
+    refuse(component, 'its prompts get no positions and no norm of the embeddings: where "entered"');
+  }
+  return { prompt_length: length, combine: where === "entered" ? "prefix" : "prefix_after_bos" };
 }

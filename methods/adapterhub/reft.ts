@@ -1,8 +1,12 @@
 /** ReFT between AdapterHub folders and methods. */
+import type { LoreftOptions } from "../rescaling/loreft.ts";
+import type { Activation } from "../shared/bottleneck.ts";
+import { activationName } from "./activations.ts";
+import { type Component, holds, refuse } from "./components.ts";
 import { onlyBlocks } from "./only_blocks.ts";
 import { at, key as keyOf, type Model, read, scope, type Synchronous, type Tensor } from "../../core/mod.ts";
 import type { AdaptersFields } from "../../formats/adapters_fields.ts";
-import { loreft } from "../mod.ts";
+import { loreft } from "../rescaling/loreft.ts";
 import {
   concat,
   full,
@@ -21,6 +25,7 @@ import {
 } from "../../ops/mod.ts";
 import { activationOf } from "./activations.ts";
 import { type AdaptersPart, all, bareKey, blockNumber, type Both, same } from "./layout.ts";
+import { REFT } from "./kinds.ts";
 
 /** The part that a ReFT config describes. @throws {RangeError} when the model cannot have it. */
 export function reftPart(fields: AdaptersFields, model: Model, name: string): AdaptersPart {
@@ -65,7 +70,7 @@ export function reftPart(fields: AdaptersFields, model: Model, name: string): Ad
   const units = tied ? ["both"] : ["first", "last"];
   const used = units.filter((end) => end === "both" || (end === "first" ? first : last) > 0);
   return {
-    kind: "reft",
+    kind: REFT,
     method: stays === undefined ? method : at(onlyBlocks(model.spec, stays), method),
     ...all(blocks.flatMap(({ path, width }) =>
       units.map((end, i) => {
@@ -168,4 +173,24 @@ function reflected(x: Tensor): Tensor {
   }
   const diagonal = sum(multiply(x, slice(one, 0, 0, r)), { axis: 1, keepAxes: true }); // [r, 1]
   return multiply(q, diagonal);
+}
+
+/** The fields of ReFT. */
+export function reftFields(component: Component, options: LoreftOptions, model: Model): AdaptersFields {
+  const { rank = 8, first = 7, last = 7, ends = "tied", dropout = 0, rows = "orthonormal" } = options;
+  const { subtracts = "projection", activation = "none" as Activation, atMost = "half" } = options;
+  const held = model.spec.blocks.filter(({ path }) => holds(component, path));
+  if (held.length === 0) refuse(component, "none of its parameters stands at a block");
+  return {
+    r: rank,
+    prefix_positions: first,
+    suffix_positions: last,
+    tied_weights: ends === "tied",
+    dropout,
+    orthogonality: rows === "orthonormal",
+    subtract_projection: subtracts === "projection",
+    non_linearity: activation === "none" ? null : activationName(activation),
+    layers: held.length === model.spec.blocks.length ? "all" : held.map((place) => blockNumber(model, place)),
+    ...atMost === "half" && { at_most: "half" },
+  };
 }

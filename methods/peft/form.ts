@@ -1,13 +1,5 @@
 /** Forms of PEFT folders whose methods stand elsewhere than at layers with matrices. */
-import type {
-  Adapter,
-  ComponentMethod,
-  Json,
-  Method,
-  MethodDefinition,
-  Model,
-  Tree,
-} from "../../core/mod.ts";
+import type { Adapter, ComponentMethod, Method, MethodDefinition, Model, Tree } from "../../core/mod.ts";
 import type { PeftConfig } from "../../formats/peft_config.ts";
 import type { MainPart, PeftFields, ReadPart, WrittenPart } from "./main_part.ts";
 
@@ -39,12 +31,10 @@ export type HeldAdapters = Readonly<Record<string, Adapter>>;
 export interface HeldFolders {
   /** What one is called in messages: "expert". */
   readonly called: string;
-  /** The folders by name, as the config has them. @throws {TypeError} when it has none. */
-  folders(fields: PeftFields): Readonly<Record<string, Json>>;
+  /** The field of the config that has folders by name. */
+  readonly field: string;
   /** Where a held adapter is saved, from the folder. */
   folder(name: string): string;
-  /** The fields with folders as seen from outside. */
-  from(fields: PeftFields, folder: string): PeftFields;
   /** The adapters that one to be saved holds: methods by name and options alone. Gradients have none. */
   of(method: Method, params: Tree): HeldAdapters;
   /** The adapter without them. @throws {TypeError} when it is part of a composition. */

@@ -10,7 +10,6 @@
 import {
   type Adapter,
   type ComponentMethod,
-  type Json,
   type Method,
   type Model,
   onlyStack,
@@ -119,25 +118,8 @@ function expertsOf({ parts = {} }: Method, params: Tree): HeldAdapters {
 
 const experts: HeldFolders = {
   called: "expert",
-  folders: ({ adapters }) => {
-    if (typeof adapters === "object" && adapters !== null && !Array.isArray(adapters)) {
-      return adapters as Readonly<Record<string, Json>>;
-    }
-    throw new TypeError(
-      `Expected the field "adapters" of adapter_config.json to be folders by name but found ${
-        JSON.stringify(adapters)
-      }`,
-    );
-  },
+  field: "adapters",
   folder: folderOf,
-  from: (fields, folder) => ({
-    ...fields,
-    adapters: Object.fromEntries(
-      Object.entries(fields["adapters"] as Readonly<Record<string, string>>).map((
-        [name, path],
-      ) => [name, `${folder}/${path}`]),
-    ),
-  }),
   of: expertsOf,
   without: (adapter: Adapter): Adapter => {
     const { router } = adapter.params;
