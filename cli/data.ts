@@ -33,7 +33,10 @@ import {
   number,
   option,
   rare,
+  type Reader,
+  reader,
 } from "./terminal/arguments.ts";
+import { isObject } from "../formats/strict_json.ts";
 
 /** How records become rows. */
 export interface DataFlags extends RecordFlags {
@@ -73,15 +76,19 @@ export function dataFlags(command: Command, heldOut: string): Command {
 }
 
 /** "prompt=question,completion=reply". */
-function fieldNames(text: string): FieldNames {
-  const pairs = text.split(",").map((pair) => pair.split("="));
-  if (pairs.some((pair) => pair.length !== 2 || pair.some((name) => name === ""))) {
-    throw new InvalidArgumentError(
-      `Expected names such as prompt=question,completion=reply but found "${text}"`,
-    );
-  }
-  return Object.fromEntries(pairs);
-}
+const fieldNames: Reader<FieldNames> = reader(
+  (text) => {
+    const pairs = text.split(",").map((pair) => pair.split("="));
+    if (pairs.some((pair) => pair.length !== 2 || pair.some((name) => name === ""))) {
+      throw new InvalidArgumentError(
+        `Expected names such as prompt=question,completion=reply but found "${text}"`,
+      );
+    }
+    return Object.fromEntries(pairs);
+  },
+  { type: ["string", "object"], additionalProperties: { type: "string" } },
+  (value) => isObject(value) ? Object.entries(value).map((pair) => pair.join("=")).join(",") : undefined,
+);
 
 /** Tokenized data in two parts. */
 export interface Data extends Disposable {

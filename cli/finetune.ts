@@ -14,8 +14,14 @@ import {
   Option,
   option,
   rare,
+  type Reader,
+  reader,
 } from "./terminal/arguments.ts";
+import { applyRunFile, runFileSchema, runFileText } from "./terminal/run_file.ts";
 import { UsageError } from "../tuning/usage_error.ts";
+import { writeTextAtomically } from "../formats/atomic_write.ts";
+import { exists } from "../io/path_exists.ts";
+import { printJson } from "./terminal/output.ts";
 import { dataFlags } from "./data.ts";
 import { localData } from "./data_source.ts";
 import { objectiveFlags } from "./finetune/objective_flags.ts";
@@ -23,32 +29,27 @@ import { planRun } from "./finetune/plan.ts";
 import { runFinetune } from "./finetune/run.ts";
 import { chosenFlags, type FinetuneFlags, OPTIMIZERS, SCHEDULES } from "./finetune/settings.ts";
 import { dtypeFlag, modelFlags, precisionFlag } from "./load.ts";
-import { commandLineOf, isTrainable } from "../tuning/chosen_method.ts";
-import type { MethodDefinition } from "../core/mod.ts";
+import { isTrainable } from "../tuning/chosen_method.ts";
 import { FAMILIES } from "../methods/index.ts";
 
-/** Names of methods: those that many people know, or all by family. */
-function methodNames(all: boolean): string {
-  const names = (definitions: readonly MethodDefinition[]): string =>
-    definitions.map(({ name }) => name).join(", ");
-  if (!all) {
-    return wrapped(names(Object.values(FAMILIES).flat().filter((one) => commandLineOf(one).common)), 80);
-  }
+/** The names of all methods that train, by family. */
+function methodNames(): string {
   return Object.entries(FAMILIES).flatMap(([family, definitions]) => {
-    const own = definitions.filter(isTrainable);
-    return own.length === 0 ? [] : [wrapped(`${family.replaceAll("_", " ")}: ${names(own)}`, 80)];
+    const own = definitions.filter(isTrainable).map(({ name }) => name);
+    return own.length === 0 ? [] : [wrapped(`${family.replaceAll("_", " ")}: ${own.join(", ")}`, 80)];
   }).join("\n");
 }
 
 const ending = (all: boolean): string => {
   const count = Object.values(FAMILIES).flat().filter(isTrainable).length;
   return `
-Example:
+Examples:
   graft finetune -m model.gguf -d train.jsonl -o adapter --method dora --rank 4
+  graft finetune run.yaml
 Data of every common form and shape: graft data --help lists them
-Methods:
-${methodNames(all)}
-  ${all ? "" : `${count} in all: --help-all; `}graft methods --show lora tells the options of one`;
+Methods: graft methods lists all ${count}, graft methods --show lora what one takes${
+    all ? `\n${methodNames()}` : ""
+  }`;
 };
 
 function wrapped(text: string, width: number): string {
@@ -58,7 +59,7 @@ function wrapped(text: string, width: number): string {
   );
 }
 
-function optionsObject(text: string): JsonOptions {
+const optionsObject: Reader<JsonOptions> = reader((text) => {
   try {
     const value: unknown = JSON.parse(text);
     if (isObject(value) && !Array.isArray(value)) return value as JsonOptions;
@@ -66,16 +67,20 @@ function optionsObject(text: string): JsonOptions {
     // Reported below.
   }
   throw new InvalidArgumentError(`Expected a JSON object such as '{"rank": 4}' but found "${text}"`);
-}
+}, { type: "object" });
 
 /** Registers the command. */
 export function finetune(program: Command): void {
   const command = program.command("finetune")
     .description("Train a model on examples by any method; writes an adapter that PEFT reads")
+    .argument("[run]", "these options as a file, .yaml or .json")
     .option("-d, --data <path|id>", "examples: a file, a folder or a hub id", onePath)
     .option("-o, --output <folder>", "new folder of the adapter; default runs/<method>", onePath);
   trainingOptions(command)
-    .option("--resume", "continue the run in --output")
+    .option("--resume", "continue the run in --output, with its options")
+    .addOption(rare(option("--save-config <file>", "write the options as a run file, and stop", onePath)))
+    .addOption(rare(new Option("--schema", "print the JSON Schema of run files, and stop")))
+    .addOption(rare(new Option("--keep-checkpoint", "keep the last checkpoint of a finished run")))
     .addOption(rare(new Option("--overwrite", "replace --output when the new run is done")))
     .option("--plan", "print the memory that the run takes, and stop")
     .addOption(rare(option("--config <file>", "plan for a model of which only config.json is here")))
@@ -94,7 +99,17 @@ export function finetune(program: Command): void {
     .option("--json", "print the result as JSON");
   const all = (): boolean => command.options.every(({ hidden }) => !hidden);
   helpAll(command).addHelpText("after", () => ending(all()))
-    .action(async () => {
+    .action(async (run: string | undefined) => {
+      if (command.opts()["schema"] === true) {
+        return printJson(runFileSchema(command, "A run of graft finetune"));
+      }
+      if (run !== undefined) applyRunFile(command, run);
+      const { resume, output, overwrite, saveConfig } = command.opts<FinetuneFlags>();
+      if (resume === true && output !== undefined) {
+        const kept = keptRunFile(output, overwrite === true);
+        if (kept !== undefined) applyRunFile(command, kept);
+      }
+      if (saveConfig !== undefined) return await writeTextAtomically(saveConfig, runFileText(command));
       const flags = await localData(command.opts<FinetuneFlags>());
       if (flags.plan === true) return await planRun(flags);
       if (flags.config !== undefined) {
@@ -102,10 +117,21 @@ export function finetune(program: Command): void {
       }
       const { method } = await chosenFlags(flags);
       if (flags.data === undefined) {
-        throw new UsageError("Expected --data: a file of examples, one JSON object a line");
+        throw new UsageError("Expected --data: a file or folder of examples, or a data set of the hub");
       }
-      await runFinetune({ ...flags, data: flags.data, output: flags.output ?? `runs/${method}` });
+      await runFinetune({
+        ...flags,
+        data: flags.data,
+        output: flags.output ?? `runs/${method}`,
+        runFile: runFileText(command),
+      });
     });
+}
+
+/** The run file of an earlier run that is to go on. */
+function keptRunFile(output: string, overwrite: boolean): string | undefined {
+  const folders = overwrite ? [`${output}.new`, output] : [output];
+  return folders.map((folder) => `${folder}/run.yaml`).find(exists);
 }
 
 /** Adds the options that determine a run, all except its data and output. */

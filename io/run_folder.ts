@@ -3,11 +3,13 @@
  *
  *     adapter_config.json, adapter_model.safetensors, README.md    the result, when the run is finished; for full fine-tuning
  *                                                                  config.json, model.safetensors, the tokenizer, README.md
+ *     run.yaml                                                     the options of the command that started it
  *     metrics.jsonl                                                one line per step or evaluation
  *     checkpoint/state.safetensors                                 the state from which the run continues
  *     checkpoint/start/                                            the starting point, after earlier stages
  *     checkpoint/best.safetensors                                  the best parameters so far, if there are evaluations
  *
+ * A finished run has no checkpoint, unless it is asked for: it would be many times the size of the adapter.
  * Earlier files are never changed: a new run refuses a nonempty folder. An overwriting run works in
  * `<folder>.new` next to it and replaces it when everything is written.
  */
@@ -29,8 +31,8 @@ export interface RunFolder {
   /** Whether there is a state to resume from. */
   readonly continues: boolean;
   create(): void;
-  /** Moves the folder to its final place. */
-  finish(): void;
+  /** Removes the checkpoint, and moves the folder to its final place. */
+  finish(options?: { readonly keepCheckpoint?: boolean }): void;
 }
 
 /**
@@ -52,7 +54,11 @@ export function openRunFolder(output: string, mode: RunMode): RunFolder {
     case "resume": {
       const folder = runFolder(target, target);
       if (!folder.continues && isOccupied(target) && !exists(`${target}/checkpoint`)) {
-        throw new RangeError(`Cannot resume ${target}: it has no checkpoint/state.safetensors`);
+        throw new RangeError(
+          exists(`${target}/metrics.jsonl`)
+            ? `Cannot resume ${target}: its run is finished, and kept no checkpoint`
+            : `Cannot resume ${target}: it has no checkpoint/state.safetensors`,
+        );
       }
       return folder;
     }
@@ -100,7 +106,8 @@ function runFolder(path: string, target: string): RunFolder {
         }
       }
     },
-    finish: () => {
+    finish: ({ keepCheckpoint = false } = {}) => {
+      if (!keepCheckpoint) rmSync(`${path}/checkpoint`, { recursive: true, force: true });
       if (path === target) return;
       const old = `${target}.graft-old`;
       if (exists(old)) rmSync(old, { recursive: true });

@@ -1,6 +1,7 @@
 /** `graft finetune`: a run from its first step, or from a checkpoint, to the folder with the result. */
 import { type Adapter, count, graft, memory, resetPeak } from "../../core/mod.ts";
 import { loadTask } from "../../io/task_file.ts";
+import { writeTextAtomically } from "../../formats/atomic_write.ts";
 import { openRunFolder, type RunMode } from "../../io/run_folder.ts";
 import { checkpointShapes } from "../../io/model_shapes.ts";
 import {
@@ -44,7 +45,12 @@ import { checkProfile, stepProfiler } from "./profile.ts";
 import { progress } from "../terminal/progress.ts";
 
 /** Flags of a valid run. */
-export type RunFlags = FinetuneFlags & { readonly data: string; readonly output: string };
+export type RunFlags = FinetuneFlags & {
+  readonly data: string;
+  readonly output: string;
+  /** The options as a run file, which is kept in the folder. */
+  readonly runFile?: string;
+};
 
 /** Runs, and reports the result. */
 export async function runFinetune(flags: RunFlags): Promise<void> {
@@ -220,7 +226,7 @@ async function train(run: Run): Promise<Result> {
     if (profiler !== undefined) shown.say(profiler.show());
     if (outcome !== "interrupted") {
       await writeResult(run, training, end);
-      folder.finish();
+      folder.finish({ keepCheckpoint: flags.keepCheckpoint === true });
     }
     return {
       outcome,
@@ -256,13 +262,17 @@ async function begin(
 > {
   const { flags, folder, data, maxLength, started } = run;
   const { model, adapter } = started;
+  const create = async (): Promise<void> => {
+    folder.create();
+    if (flags.runFile !== undefined) await writeTextAtomically(`${folder.path}/run.yaml`, flags.runFile);
+  };
   let total = 0;
   const options = trainOptionsOf(flags, maxLength, padOf(model.tokenizer), () => total, run.aim?.objective);
   try {
     if (!folder.continues) {
       const training = await startTraining(model, adapter, data.train, options);
       total = training.totalSteps;
-      folder.create();
+      await create();
       // A run killed before its first checkpoint may have left a log.
       const metrics = flags.resume === true
         ? resumeMetricsLog(folder.metrics, -1)
@@ -277,7 +287,7 @@ async function begin(
     const resume = { step, params, slots, state: state.state(model.backend) };
     const training = await startTraining(model, adapter, data.train, options, resume);
     total = training.totalSteps;
-    folder.create();
+    await create();
     return {
       training,
       standing,

@@ -48,6 +48,8 @@ export interface FinetuneFlags
   readonly from?: string;
   readonly resume?: true;
   readonly overwrite?: true;
+  readonly saveConfig?: string;
+  readonly keepCheckpoint?: true;
   readonly learningRate?: number;
   readonly schedule: typeof SCHEDULES[number];
   readonly warmup: number;

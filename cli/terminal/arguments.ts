@@ -17,24 +17,45 @@ export class Exit extends Error {
   }
 }
 
+/** Reads an option's value; knows its form in a file. */
+export interface Reader<T = unknown> {
+  (text: string, earlier?: T): T;
+  /** JSON Schema of the value in a file; default a string. */
+  readonly schema?: Readonly<Record<string, unknown>>;
+  /** The command line's form of a file's value; default: items between commas, objects as JSON. */
+  readonly textOf?: (value: unknown) => string | undefined;
+}
+
+/** A reader whose values have another form in a file than a string. */
+export function reader<T>(
+  read: (text: string, earlier?: T) => T,
+  schema: Readonly<Record<string, unknown>>,
+  textOf?: (value: unknown) => string | undefined,
+): Reader<T> {
+  return Object.assign((text: string, earlier?: T) => read(text, earlier), {
+    schema,
+    ...textOf !== undefined && { textOf },
+  });
+}
+
 /** An integer with a minimum value. */
-export function integer(least = 1): (text: string) => number {
-  return (text) => {
+export function integer(least = 1): Reader<number> {
+  return reader((text) => {
     const value = Number(text);
     if (text.trim() === "" || !Number.isSafeInteger(value) || value < least) {
       throw new InvalidArgumentError(`Expected an integer from ${least} but found "${text}"`);
     }
     return value;
-  };
+  }, { type: "integer", minimum: least });
 }
 
 /** A number in a range; `above` excludes the lower end. */
 export function number(
   range: { readonly from?: number; readonly above?: number; readonly to?: number; readonly below?: number } =
     {},
-): (text: string) => number {
+): Reader<number> {
   const { from = -Infinity, above = -Infinity, to = Infinity, below = Infinity } = range;
-  return (text) => {
+  return reader((text) => {
     const value = Number(text);
     const good = text.trim() !== "" && value >= from && value > above && value <= to && value < below;
     if (!good || !Number.isFinite(value)) {
@@ -47,25 +68,31 @@ export function number(
       throw new InvalidArgumentError(`Expected a number ${bounds} but found "${text}"`.replace("  ", " "));
     }
     return value;
-  };
+  }, {
+    type: "number",
+    ...from > -Infinity && { minimum: from },
+    ...above > -Infinity && { exclusiveMinimum: above },
+    ...to < Infinity && { maximum: to },
+    ...below < Infinity && { exclusiveMaximum: below },
+  });
 }
 
 /** Bytes: "48GB", "512 MiB", "1e9". */
-export function bytes(text: string): number {
+export const bytes: Reader<number> = reader((text) => {
   const match = /^([0-9]+(?:\.[0-9]+)?(?:e[0-9]+)?) ?([kmgt]?)(i?)b?$/i.exec(text.trim());
   if (match === null) {
     throw new InvalidArgumentError(`Expected a size such as 48GB or 512MiB but found "${text}"`);
   }
   const power = ["", "k", "m", "g", "t"].indexOf(match[2]!.toLowerCase());
   return Number(match[1]) * (match[3] === "" ? 1000 : 1024) ** power;
-}
+}, { type: ["string", "integer"] });
 
 /** Names separated by commas. */
-export function names(text: string): readonly string[] {
+export const names: Reader<readonly string[]> = reader<readonly string[]>((text) => {
   const found = text.split(",").map((name) => name.trim()).filter((name) => name !== "");
   if (found.length === 0) throw new InvalidArgumentError(`Expected names between commas but found "${text}"`);
   return found;
-}
+}, { type: ["string", "array"], items: { type: "string" } });
 
 /** A file or folder: nonempty, and given only once, since a second one would silently replace the first. */
 export function onePath(text: string, earlier?: string): string {

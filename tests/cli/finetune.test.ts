@@ -79,7 +79,7 @@ Deno.test("graft finetune continues to the same bits after kill -9 and after Ctr
     interrupted.err,
     /Interrupted after step \d+ of \d+; to go on, repeat the command with --resume/,
   );
-  const resumed = await graft([...base, "-o", cut, "--resume", "--json"]);
+  const resumed = await graft([...base, "-o", cut, "--resume", "--json", "--keep-checkpoint"]);
   assert.equal(resumed.code, 0, resumed.err);
 
   assert.equal((await started).code, 0, (await started).err);
@@ -290,7 +290,7 @@ Deno.test("graft finetune keeps the last checkpoint when a file cannot grow", as
     "--held-out",
     "0",
   ];
-  const first = await graft([...args, "--rank", "1", "--max-steps", "1"]);
+  const first = await graft([...args, "--rank", "1", "--max-steps", "1", "--keep-checkpoint"]);
   assert.equal(first.code, 0, first.err);
   const state = Deno.readFileSync(`${output}/checkpoint/state.safetensors`);
   // A limit on file sizes stands in for a full disk: the write fails in the middle.
