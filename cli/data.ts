@@ -106,6 +106,8 @@ export interface Data extends Disposable {
   readonly shown: "rows" | "pairs" | "nothing";
   /** Sizes of the texts of pairs. */
   readonly pairTexts?: { readonly train: ExampleSizes; readonly heldOut: ExampleSizes };
+  /** Texts in a row that are compared by vectors. */
+  readonly groups?: number;
   /** Hash of the file's bytes. */
   readonly sha256: string;
   /** Rows that fill `maxLength`: their prompts were truncated, or fit exactly. */

@@ -31,7 +31,7 @@ interface DataCommandFlags extends Omit<DataFlags, "data"> {
 /** Registers the command. */
 export function data(program: Command): void {
   const command = program.command("data")
-    .description("Show what a file of examples holds: sizes, faults, rows as they are trained")
+    .description("Show a file of examples: sizes, faults, rows as trained")
     .argument("<path|id>", "file, folder or hub id")
     .option(...modelOption(), onePath)
     .option("--rows <n>", "rows to print as they are trained", integer(0), 3)

@@ -6,6 +6,7 @@ import { compare } from "./compare.ts";
 import { completion } from "./completion.ts";
 import { convert } from "./convert.ts";
 import { data } from "./data_command.ts";
+import { embed } from "./embed.ts";
 import { evaluate } from "./evaluate.ts";
 import { finetune } from "./finetune.ts";
 import { generate } from "./generate.ts";
@@ -35,6 +36,7 @@ export function graftProgram(): Command {
       combine,
       methods,
       data,
+      embed,
       quantize,
       convert,
       inspect,

@@ -219,8 +219,8 @@ const MODES: Readonly<Record<string, EmbeddingForm["pooling"]>> = {
   lasttoken: "last",
 };
 
-/** What the files of a folder say; nothing of a folder without them. */
-async function embeddingForm(folder: string): Promise<Partial<EmbeddingForm>> {
+/** What the files of a folder say; nothing of a folder without them. @throws as `loadEmbedder`. */
+export async function embeddingForm(folder: string): Promise<Partial<EmbeddingForm>> {
   const modules = await json(`${folder}/modules.json`);
   if (modules === undefined) return {};
   if (!Array.isArray(modules)) throw new TypeError(`Expected a list in ${folder}/modules.json`);

@@ -28,7 +28,7 @@ import { startTraining } from "./loop.ts";
 import type { TrainOptions } from "./training.ts";
 import { type Moments, resident, updateLeaf } from "./moments.ts";
 import { freshSlots, type Optimizer, type Slots } from "./optimizer.ts";
-import { placeholderRows } from "./placeholder_rows.ts";
+import { placeholderRows, type RowSize } from "./placeholder_rows.ts";
 import { pickRows, type Rows } from "./rows.ts";
 import { fold, key } from "../tensor/key.ts";
 
@@ -61,6 +61,8 @@ export interface PlanOptions extends Omit<TrainOptions, "moments"> {
    * training.
    */
   readonly evaluated?: ExampleSizes & { readonly batchSize: number };
+  /** Rows of given sizes, where they are not of the model's kind of label. */
+  readonly rowsOf?: (sizes: readonly RowSize[]) => Rows;
 }
 
 /**
@@ -144,9 +146,9 @@ function largestBatches(model: Model, sizes: ExampleSizes, options: PlanOptions)
   const most = (measure: (batch: MicroBatch) => number): MicroBatch =>
     batches.reduce((a, b) => measure(b) > measure(a) ? b : a);
   const chosen = new Set([most(padded), most((batch) => batch.targets)]);
+  const { rowsOf = (sizes) => placeholderRows(model, sizes) } = options;
   return [...chosen].map(({ rows }) =>
-    placeholderRows(
-      model,
+    rowsOf(
       rows.map((row) => ({ length: lengthOf(row), targets: row.reduce((n, i) => n + sizes.targets[i]!, 0) })),
     )
   );
@@ -158,7 +160,7 @@ async function peakOf<P extends Tree>(
   batch: Rows,
   options: PlanOptions,
 ): Promise<number> {
-  const { accumulate = 1, optimizer, state, evaluated, ...rest } = options;
+  const { accumulate = 1, optimizer, state, evaluated, rowsOf: _, ...rest } = options;
   // Every micro-batch of the step is this one.
   const repeated = pickRows(
     batch,

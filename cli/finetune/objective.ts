@@ -2,13 +2,17 @@
 import type { Model } from "../../core/mod.ts";
 import type { Tokenizer } from "../../formats/tokenizer.ts";
 import {
+  cosent,
   distill,
   dpo,
   type Objective,
   orpo,
   type PreferenceBatch,
+  ranking,
   reward,
   type Rows,
+  triplet,
+  type VectorsOf,
   withReference,
 } from "../../train/mod.ts";
 import { UsageError } from "../../tuning/usage_error.ts";
@@ -16,8 +20,10 @@ import type { Data } from "../data.ts";
 import { dtypeOf, localSource } from "../load.ts";
 import { modelSource } from "../model_source.ts";
 import { loadModel } from "../../io/load_model.ts";
+import { localCopy } from "../../io/local_path.ts";
+import { embedBatch, type Embedder, embedderOf, embeddingForm } from "../../io/sentence_transformers.ts";
 import { note } from "../terminal/output.ts";
-import { isPreference, type ObjectiveFlags } from "./objective_flags.ts";
+import { isEmbedding, isPreference, type ObjectiveFlags } from "./objective_flags.ts";
 import type { FinetuneFlags } from "./settings.ts";
 
 /** The flags that belong to each objective. */
@@ -27,6 +33,9 @@ const OWN: Readonly<Record<string, readonly (keyof ObjectiveFlags)[]>> = {
   orpo: ["beta"],
   reward: ["center"],
   distill: ["teacher", "teacherPrompt", "temperature", "divergence"],
+  ranking: ["symmetric", "pooling"],
+  triplet: ["margin", "pooling"],
+  cosent: ["pooling"],
 };
 
 /** @throws {UsageError} on a flag of another objective, or one that is missing. */
@@ -45,8 +54,10 @@ export function checkObjective(flags: FinetuneFlags): void {
         "a text that the base sees and the adapter is to stand for",
     );
   }
-  if (isPreference(flags) && flags.packing === true) {
-    throw new UsageError(`Cannot pack pairs of answers: leave out --packing with --objective ${objective}`);
+  if ((isPreference(flags) || isEmbedding(flags)) && flags.packing === true) {
+    throw new UsageError(
+      `Cannot pack texts that are compared: leave out --packing with --objective ${objective}`,
+    );
   }
 }
 
@@ -73,9 +84,36 @@ export async function aimOf(flags: FinetuneFlags, model: Model<Tokenizer>): Prom
       return plain(reward(flags.center === undefined ? {} : { center: flags.center }));
     case "distill":
       return await distillation(flags, model);
+    case "ranking":
+      return plain(ranking({ vectors: await vectorsOf(flags, model), symmetric: flags.symmetric ?? false }));
+    case "triplet":
+      return plain(triplet({
+        vectors: await vectorsOf(flags, model),
+        ...flags.margin !== undefined && { margin: flags.margin },
+      }));
+    case "cosent":
+      return plain(cosent({ vectors: await vectorsOf(flags, model) }));
     default:
       return objective satisfies never;
   }
+}
+
+/** How the model's folder makes vectors, or the flags. */
+export async function embedderFor(flags: ObjectiveFlags, model: Model<Tokenizer>): Promise<Embedder> {
+  const { source = "" } = model;
+  const form = await embeddingForm(await localCopy(source) ?? source);
+  const decodes = model.spec.stacks.some(({ stack }) => stack === "decoder");
+  return embedderOf(model, {
+    pooling: decodes ? "last" : "mean",
+    ...form,
+    ...flags.pooling && { pooling: flags.pooling },
+  });
+}
+
+async function vectorsOf(flags: ObjectiveFlags, model: Model<Tokenizer>): Promise<VectorsOf> {
+  const embedder = await embedderFor(flags, model);
+  return (tuned, batch, options) =>
+    embedBatch({ ...embedder, model: tuned as Model<Tokenizer> }, batch, options);
 }
 
 async function distillation(flags: FinetuneFlags, model: Model<Tokenizer>): Promise<Aim> {

@@ -12,8 +12,15 @@ import { readJson } from "../../io/inspect_contents.ts";
 import { checkpointShapes, configShapes } from "../../io/model_shapes.ts";
 import { loadTokenizerOf } from "../../io/load_model.ts";
 import { freshModules } from "../../io/task_head.ts";
-import type { Task } from "../../models/mod.ts";
-import { type ExampleSizes, type MemoryPlan, planMemory } from "../../train/mod.ts";
+import { embed, type Task } from "../../models/mod.ts";
+import {
+  type ExampleSizes,
+  groupRowsFrom,
+  type MemoryPlan,
+  objectiveGradients,
+  planMemory,
+  ranking,
+} from "../../train/mod.ts";
 import { type Data, rowLength } from "../data.ts";
 import { openRunData } from "./preference_data.ts";
 import { commandLineOf } from "../../tuning/chosen_method.ts";
@@ -81,6 +88,8 @@ export interface PlannedSizes {
   readonly evaluated?: ExampleSizes;
   /** Texts in a row: 2 of pairs. */
   readonly texts: number;
+  /** Texts in a row that are compared by vectors. */
+  readonly groups?: number;
 }
 
 /** The sizes of a run's rows. */
@@ -91,6 +100,8 @@ export function plannedSizes(data: Data, other: Data | undefined): PlannedSizes 
     const evaluated = other === undefined ? pairTexts.heldOut : other.pairTexts!.train;
     return { train: pairTexts.train, ...rows.count > 0 && { evaluated }, texts: 2 };
   }
+  // The evaluation of vectors takes less than a step.
+  if (data.groups !== undefined) return { train: data.train, texts: 1, groups: data.groups };
   return { train: data.train, ...rows.count > 0 && { evaluated: rows }, texts: 1 };
 }
 
@@ -98,7 +109,7 @@ export function plannedSizes(data: Data, other: Data | undefined): PlannedSizes 
 export async function planOf(
   model: Model,
   given: ChosenFlags,
-  { train, evaluated, texts }: PlannedSizes,
+  { train, evaluated, texts, groups = 0 }: PlannedSizes,
   maxLength: number,
   fresh: readonly string[],
   from?: Adapter,
@@ -107,7 +118,10 @@ export async function planOf(
   const adapter = from === undefined
     ? plannedAdapter(model, flags, fresh)
     : adapt(model, from.method, flags.seed);
-  const gradients = passesOf(flags);
+  const embeds = groups > 0;
+  const gradients = embeds
+    ? objectiveGradients(ranking({ vectors: (tuned, batch, options) => embed(tuned, batch, options) }))
+    : passesOf(flags);
   try {
     const base = plannedBase(model, flags);
     const plan = await planMemory(model, adapter, train, {
@@ -120,6 +134,12 @@ export async function planOf(
       seed: flags.seed,
       pad: 0,
       ...gradients !== undefined && { gradients },
+      ...embeds && {
+        rowsOf: (sizes) =>
+          groupRowsFrom(sizes.map(({ length }) => ({
+            texts: Array.from({ length: groups }, () => new Array<number>(length).fill(0)),
+          }))),
+      },
       ...evaluated !== undefined && {
         evaluated: { lengths: evaluated.lengths, targets: evaluated.targets, batchSize: flags.batchSize },
       },

@@ -4,7 +4,8 @@ import type { Tokenizer } from "../../formats/tokenizer.ts";
 import { type ExampleSizes, openPreferences, pickRows, preferenceRows } from "../../train/mod.ts";
 import { UsageError } from "../../tuning/usage_error.ts";
 import { type Data, type DataFlags, fileHash, labelsOf, openData, split } from "../data.ts";
-import { isPreference, type ObjectiveFlags } from "./objective_flags.ts";
+import { isEmbedding, isPreference, type ObjectiveFlags } from "./objective_flags.ts";
+import { openGroupData } from "./group_data.ts";
 import { recordShape } from "../record_shape.ts";
 import { note } from "../terminal/output.ts";
 
@@ -15,6 +16,7 @@ export function openRunData(
   tokenizer: Tokenizer,
   maxLength: number,
 ): Promise<Data> {
+  if (isEmbedding(flags)) return openGroupData(flags, { ...model, tokenizer }, tokenizer, maxLength);
   return isPreference(flags)
     ? openPreferenceData(flags, model, tokenizer, maxLength)
     : openData(flags, model, tokenizer, maxLength);

@@ -61,7 +61,7 @@ export async function writeResult(
         methods: flags.own,
         card,
       });
-      if (task !== undefined) await saveTask(folder.path, task);
+      if (task !== undefined && task.kind !== "embed") await saveTask(folder.path, task);
     } finally {
       disposeNew(finished, adapter);
     }

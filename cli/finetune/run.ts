@@ -2,7 +2,7 @@
 import { type Adapter, count, graft, memory, resetPeak } from "../../core/mod.ts";
 import { loadTask } from "../../io/task_file.ts";
 import { writeTextAtomically } from "../../formats/atomic_write.ts";
-import { openRunFolder, type RunMode } from "../../io/run_folder.ts";
+import { openRunFolder } from "../../io/run_folder.ts";
 import { checkpointShapes } from "../../io/model_shapes.ts";
 import {
   openTrainingState,
@@ -16,7 +16,6 @@ import {
   type MetricsLog,
   resumeMetricsLog,
   startTraining,
-  type StepReport,
   type Training,
 } from "../../train/mod.ts";
 import { Exit } from "../terminal/arguments.ts";
@@ -31,6 +30,7 @@ import { stagesOf, trainOptionsOf } from "./training_options.ts";
 import { baseOf, heldOutShare, openEvaluated, plannedSizes, planOf } from "./plan.ts";
 import { type FinishedRun, writeResult } from "./result.ts";
 import { noteFirstRow } from "./first_row.ts";
+import { modeOf, policy, skipNote } from "./run_notes.ts";
 import { startIn } from "./start.ts";
 import { withRunsBackend } from "./where.ts";
 import { type ChosenFlags, chosenFlags, type FinetuneFlags, fingerprint, stoppingOf } from "./settings.ts";
@@ -297,14 +297,3 @@ async function begin(
     started.release();
   }
 }
-
-function modeOf({ resume, overwrite }: FinetuneFlags): RunMode {
-  if (resume === true) return overwrite === true ? "resume overwrite" : "resume";
-  return overwrite === true ? "overwrite" : "new";
-}
-
-const skipNote = ({ step, lossScale }: StepReport): string =>
-  `step ${step}: gradients of the loss times ${lossScale} overflowed; nothing was updated, and the scale falls`;
-
-const policy = ({ longPrompts }: FinetuneFlags): string =>
-  longPrompts === "refuse" ? "none was cut" : `of a longer prompt the ${longPrompts} is kept`;

@@ -2,7 +2,7 @@
 import type { Model } from "../../core/mod.ts";
 import { classNames, type Task } from "../../models/mod.ts";
 import { labelNames } from "../../train/mod.ts";
-import type { ObjectiveFlags } from "./objective_flags.ts";
+import { isEmbedding, type ObjectiveFlags } from "./objective_flags.ts";
 import { type DataFlags, labelsOf } from "../data.ts";
 import { labelledExamples, labelledKind, type RecordFlags } from "../record_shape.ts";
 
@@ -21,6 +21,10 @@ export async function taskFor(
   if (flags.objective === "reward") {
     const has = labelsOf(stored) === "scores" && classNames(stored).length === 1;
     return has ? undefined : { kind: "score" };
+  }
+  if (isEmbedding(flags)) {
+    const encodes = !stored.spec.stacks.some(({ stack }) => stack === "decoder");
+    return encodes && stored.spec.heads.length > 0 ? { kind: "embed" } : undefined;
   }
   const kind = await labelledKind(flags);
   if (kind === undefined) return undefined;

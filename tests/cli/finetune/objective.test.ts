@@ -196,7 +196,7 @@ Deno.test("objectives refuse other data and each other's flags", async () => {
   );
   await bad({ data: pairs, method, beta: 0.1 }, /Expected --objective dpo with --beta but found sft/);
   await bad({ data, method, objective: "distill" }, /Expected --teacher with --objective distill/);
-  await bad({ data: pairs, method, objective: "orpo", packing: true }, /Cannot pack pairs of answers/);
+  await bad({ data: pairs, method, objective: "orpo", packing: true }, /Cannot pack texts that are compared/);
   await bad({ data: pairs, method }, /a preference record has no prompt with an answer/);
   const other = `${folder.path}/other`;
   Deno.mkdirSync(other);
