@@ -183,6 +183,7 @@ export function trainingOptions(command: Command): Command {
     .addOption(rare(choice("--keep <which>", "parameters in the result", ["best", "last"]).default("best")))
     .addOption(rare(option("--save-every <n>", "steps between checkpoints; default 50 at most", integer())))
     .addOption(rare(option("--seed <n>", "same seed, same bits", integer(0), 0)))
+    .addOption(rare(choice("--report <where>", "metrics also as event files", ["tensorboard"])))
     .addOption(rare(option("--licence <id>", "for the adapter's README")));
   return command;
 }

@@ -11,13 +11,7 @@ import {
   type StateRecord,
 } from "../../io/training_state.ts";
 import { RUN_START, type RunProgress, supervise } from "../../recipes/supervised.ts";
-import {
-  createMetricsLog,
-  type MetricsLog,
-  resumeMetricsLog,
-  startTraining,
-  type Training,
-} from "../../train/mod.ts";
+import { type MetricsLog, startTraining, type Training } from "../../train/mod.ts";
 import { Exit } from "../terminal/arguments.ts";
 import { type Data, rowLength } from "../data.ts";
 import { checkFrom, openFrom } from "./from.ts";
@@ -25,6 +19,7 @@ import { type Aim, aimOf, checkObjective, withReferences } from "./objective.ts"
 import { openRunData } from "./preference_data.ts";
 import { type Evaluation, evaluator, padOf, showEvaluation } from "./evaluation.ts";
 import { baseHash, checkSameRun } from "../../tuning/run_identity.ts";
+import { openMetrics } from "./metrics.ts";
 import { report, type Result } from "./report.ts";
 import { stagesOf, trainOptionsOf } from "./training_options.ts";
 import { baseOf, heldOutShare, openEvaluated, plannedSizes, planOf } from "./plan.ts";
@@ -274,9 +269,7 @@ async function begin(
       total = training.totalSteps;
       await create();
       // A run killed before its first checkpoint may have left a log.
-      const metrics = flags.resume === true
-        ? resumeMetricsLog(folder.metrics, -1)
-        : createMetricsLog(folder.metrics);
+      const metrics = openMetrics(flags, folder, flags.resume === true ? -1 : undefined);
       return { training, standing: RUN_START, metrics };
     }
     using state = openTrainingState(folder.state);
@@ -291,7 +284,7 @@ async function begin(
     return {
       training,
       standing,
-      metrics: resumeMetricsLog(folder.metrics, step),
+      metrics: openMetrics(flags, folder, step),
     };
   } finally {
     started.release();

@@ -25,6 +25,7 @@ import {
   type WarmUp,
 } from "../../train/mod.ts";
 import type { DataFlags } from "../data.ts";
+import type { MetricsFlags } from "./metrics.ts";
 import type { ObjectiveFlags } from "./objective_flags.ts";
 import type { BackendName, DtypeFlags, ModelFlags } from "../load.ts";
 import { chooseMethod, type ChosenMethod, commandLineOf } from "../../tuning/chosen_method.ts";
@@ -37,7 +38,7 @@ export const SCHEDULES = ["cosine", "linear", "constant", "inverse-sqrt"] as con
 
 /** All flags of `graft finetune`, as given. */
 export interface FinetuneFlags
-  extends ModelFlags, DtypeFlags, SharedFlags, Omit<DataFlags, "data">, ObjectiveFlags {
+  extends ModelFlags, DtypeFlags, SharedFlags, Omit<DataFlags, "data">, ObjectiveFlags, MetricsFlags {
   /** A method's name, or the file of one's own. */
   readonly method: string;
   /** Options by the library's names. */

@@ -66,6 +66,42 @@ Deno.test("--objective reward trains a head of one score beside the adapter, for
   assert.ok("rewards/accuracies" in metricsOf(again)[0]!);
 });
 
+Deno.test("--report tensorboard writes what the metrics file has, whole again after resuming", async () => {
+  using folder = temporaryFolder();
+  const [model, data, output] = [tinyModel(folder.path), tinyPairs(folder.path), `${folder.path}/out`];
+  const flags = {
+    model,
+    data,
+    output,
+    method: "lora",
+    objective: "dpo",
+    maxSteps: 6,
+    epochs: 9,
+    saveEvery: 1,
+  } as const;
+  await assert.rejects(
+    () =>
+      finetuned({ ...flags, report: "tensorboard", evalEvery: 3 }, (text, interrupt) => {
+        if (text.startsWith("step 1/6")) interrupt();
+      }),
+    Exit,
+  );
+  await finetuned({ ...flags, report: "tensorboard", evalEvery: 3, resume: true });
+  const bytes = readFileSync(`${output}/events.out.tfevents.graft`);
+  const records: Uint8Array[] = [];
+  for (let at = 0; at < bytes.length;) {
+    const length = Number(bytes.readBigUInt64LE(at));
+    records.push(bytes.subarray(at + 12, at + 12 + length));
+    at += length + 16;
+  }
+  const log = metricsOf(output);
+  assert.equal(records.length, log.length + 1); // the first tells the version
+  const text = records.map((record) => new TextDecoder("latin1").decode(record)).join("\n");
+  for (const tag of ["train/loss", "eval/loss", "train/rewards/margins", "eval/rewards/accuracies"]) {
+    assert.ok(text.includes(tag), tag);
+  }
+});
+
 Deno.test("a decoder classifies texts", async () => {
   using folder = temporaryFolder();
   const [model, data] = [tinyModel(folder.path), `${folder.path}/texts.csv`];
