@@ -29,7 +29,7 @@ import { planRun } from "./finetune/plan.ts";
 import { runFinetune } from "./finetune/run.ts";
 import { chosenFlags, type FinetuneFlags, OPTIMIZERS, SCHEDULES } from "./finetune/settings.ts";
 import { dtypeFlag, modelFlags, precisionFlag } from "./load.ts";
-import { isTrainable } from "../tuning/chosen_method.ts";
+import { isTrainable, STANDARD_METHOD } from "../tuning/chosen_method.ts";
 import { FAMILIES } from "../methods/index.ts";
 
 /** The names of all methods that train, by family. */
@@ -137,12 +137,12 @@ function keptRunFile(output: string, overwrite: boolean): string | undefined {
 /** Adds the options that determine a run, all except its data and output. */
 export function trainingOptions(command: Command): Command {
   command.addOption(
-    option("--method <name>", "see below, or a file of yours", (text) => text, "lora"),
+    option("--method <name>", "see below, or a file of yours", (text) => text, STANDARD_METHOD),
   );
   precisionFlag(dtypeFlag(modelFlags(command)))
-    .option("--rank <r>", "of low-rank methods; default 8", integer())
+    .option("--rank <r>", "of low-rank methods; default by the method", integer())
     .addOption(
-      rare(option("--alpha <a>", "scale of the update; default twice the rank", number({ above: 0 }))),
+      rare(option("--alpha <a>", "scale of the update; default by the method", number({ above: 0 }))),
     )
     .addOption(rare(option("--dropout <p>", "in the adapter; default 0", number({ from: 0, below: 1 }))))
     .option("--targets <names>", 'layers between commas, or "all-linear"', names)

@@ -7,6 +7,9 @@ export type AdaptersFields = Readonly<Record<string, Json>>;
 /** The kinds of configuration. */
 export type Architecture = "bottleneck" | "prefix_tuning" | "prompt_tuning" | "lora" | "mtl_lora" | "reft";
 
+/** What a configuration is that does not say it. */
+export const STANDARD_ARCHITECTURE: Architecture = "bottleneck";
+
 const BOTTLENECK: AdaptersFields = {
   mh_adapter: false,
   output_adapter: true,

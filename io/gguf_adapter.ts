@@ -6,6 +6,7 @@ import {
   castTo,
   lookup,
   type MatrixPlace,
+  type Method,
   type Model,
   nest,
   sameShape,
@@ -21,9 +22,7 @@ import { openGguf } from "../formats/gguf.ts";
 import { writeGguf } from "../formats/gguf_write.ts";
 import { shortNames } from "../formats/peft_targets.ts";
 import type { JsonObject, StoredTensor, WritableTensor } from "../formats/tensor_file.ts";
-import { lora, type LoraOptions } from "../methods/low_rank/lora.ts";
-import { type LoraForm, loraForm, type LoraLayer } from "../methods/low_rank/lora_form.ts";
-import type { Limit } from "../methods/low_rank/to_lora.ts";
+import { type Limit, type LoraForm, loraForm, type LoraLayer, loraOfRanks } from "../methods/mod.ts";
 import { matrixPlaces } from "../methods/peft/places.ts";
 import { refuseGradients } from "./partial_params.ts";
 import { loadTensor } from "./stored_values.ts";
@@ -87,7 +86,7 @@ export function loadGgufAdapter(path: string, model: Model): Adapter {
         ),
       ) as Synchronous<Adapter["params"]>
     );
-    return { name: "default", method: lora(optionsOf(found, model)), params };
+    return { name: "default", method: methodOf(found, model), params };
   } finally {
     file.close();
   }
@@ -142,21 +141,14 @@ function placeOf(file: string, model: Model, path: string, a: StoredTensor, b: S
   return place;
 }
 
-/** Options with which s is alpha / r for each layer. */
-function optionsOf({ alpha, layers }: GgufLora, model: Model): LoraOptions {
+/** LoRA with the file's ranks and α. */
+function methodOf({ alpha, layers }: GgufLora, model: Model): Method {
   const paths = layers.map(({ path }) => path);
-  const ranks = layers.map(({ b }) => b.shape[1]!);
-  const rank = Math.max(...ranks);
-  const byPath = (of: (rank: number) => number): Record<string, number> =>
-    Object.fromEntries(layers.flatMap(({ path }, i) => ranks[i] === rank ? [] : [[path, of(ranks[i]!)]]));
-  const [rankPattern, alphaPattern] = [byPath((r) => r), alpha === undefined ? byPath((r) => r) : {}];
-  return {
-    rank,
-    alpha: alpha ?? rank,
+  const ranks = Object.fromEntries(layers.map(({ path, b }) => [path, b.shape[1]!]));
+  return loraOfRanks(ranks, {
+    ...alpha !== undefined && { alpha },
     targets: shortNames(paths, matrixPlaces(model.spec).map((place) => place.path)),
-    ...Object.keys(rankPattern).length > 0 && { rankPattern },
-    ...Object.keys(alphaPattern).length > 0 && { alphaPattern },
-  };
+  });
 }
 
 /** A factor that is scaled when it is written. */

@@ -1,4 +1,5 @@
 /** The content of an adapter's folder or GGUF file. */
+import { STANDARD_ARCHITECTURE } from "../formats/adapters_fields.ts";
 import { readdirSync } from "node:fs";
 import type { GgufFile } from "../formats/gguf.ts";
 import { openSafetensors } from "../formats/safetensors.ts";
@@ -61,7 +62,7 @@ export function inspectAdapter(folder: string): AdapterDescription {
       format: peft ? "peft" : "adapters",
       method: peft
         ? peft_type
-        : String(inside["architecture"] ?? (isObject(inner) ? "bottleneck" : "unknown")),
+        : String(inside["architecture"] ?? (isObject(inner) ? STANDARD_ARCHITECTURE : "unknown")),
       ...typeof base === "string" && { base },
       ...(typeof target_modules === "string" || isNames(target_modules)) && { targets: target_modules },
       options: said(peft ? rest : inside),

@@ -2,7 +2,7 @@
 import { mkdir } from "node:fs/promises";
 import { type Adapter, dispose, leaves, type Model, scope, type Storage, tensorsIn } from "../core/mod.ts";
 import { checkAdapterName } from "../formats/peft_keys.ts";
-import { type Limit, toLora } from "../methods/low_rank/to_lora.ts";
+import { type Limit, toLora } from "../methods/mod.ts";
 import type { Making } from "./adapter_card.ts";
 import { saveAdaptersFolder } from "./adapterhub/save.ts";
 import { saveGgufAdapter } from "./gguf_adapter.ts";

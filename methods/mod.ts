@@ -10,7 +10,7 @@ export type { MaskScore } from "./adapters/mask_scores.ts";
 export { type Budget, budgetAt, type BudgetOptions } from "./low_rank/adalora_budget.ts";
 export { type Combination, combine, type Election } from "./low_rank/combine.ts";
 export * from "./low_rank/leading_directions.ts";
-export { type LoraForm, loraForm, type LoraLayer } from "./low_rank/lora_form.ts";
+export { type LoraForm, loraForm, type LoraLayer, loraOfRanks } from "./low_rank/lora_form.ts";
 export * from "./low_rank/on_original.ts";
 export type { Prepared, PreparedOptions } from "./low_rank/prepared.ts";
 export { type Approximation, type Limit, toLora } from "./low_rank/to_lora.ts";

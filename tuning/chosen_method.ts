@@ -4,6 +4,7 @@ import { resolve } from "node:path";
 import type { CommandLine, MethodDefinition, SharedFlags } from "../core/mod.ts";
 import { plainName } from "../core/options/mod.ts";
 import { type KnownMethods, knownMethods, type OwnMethod } from "../io/records/known_methods.ts";
+import { DEFINITIONS } from "../methods/index.ts";
 import { UsageError } from "./usage_error.ts";
 
 /** A method, and the methods that are known beside it. */
@@ -34,6 +35,9 @@ export function commandLineOf({ cli, options }: MethodDefinition): CommandLine {
 
 /** Whether a definition can train by itself: combinators cannot, and neither can what only files hold. */
 export const isTrainable = (definition: MethodDefinition): boolean => definition.cli !== undefined;
+
+/** The method of a run that names none. */
+export const STANDARD_METHOD: string = DEFINITIONS.find(({ cli }) => cli?.standard)!.name;
 
 /** Names of the methods that train, in the index's order. */
 export function trainableNames(known: KnownMethods = knownMethods()): readonly string[] {

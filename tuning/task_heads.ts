@@ -1,6 +1,6 @@
 /** The head that is trained along with a method: a classifier, or parts that the checkpoint lacks. */
 import { adapt, type Adapter, compose, type Method, type Model, type Tree } from "../core/mod.ts";
-import { modulesToSave } from "../methods/mod.ts";
+import { SAVED } from "../methods/peft_beside.ts";
 import { headModules } from "../models/mod.ts";
 import { commandLineOf } from "./chosen_method.ts";
 import type { MethodFlags } from "./method_from_flags.ts";
@@ -21,15 +21,10 @@ export function headOf(
     !classifier.some((name) => path === name || path.startsWith(`${name}.`))
   );
   const made = (modules: readonly string[]): Method | undefined =>
-    modules.length === 0 ? undefined : modulesToSave({ modules });
-  switch (commandLineOf(definition).head) {
-    case "all":
-      return undefined;
-    case "classifier":
-      return made(others);
-    default:
-      return made([...others, ...classifier]);
-  }
+    modules.length === 0 ? undefined : SAVED.method({ modules });
+  const { head: itself } = commandLineOf(definition);
+  if (itself === "all") return undefined;
+  return made(itself === undefined ? [...others, ...classifier] : others);
 }
 
 /** The method and the head together, as in loaded adapter folders. */

@@ -196,6 +196,8 @@ export interface CommandLine {
   readonly shortRate?: number;
   /** Whether it is among those that the short help names, which many people know. */
   readonly common?: true;
+  /** Whether it is the one of a run that names none; one method is. */
+  readonly standard?: true;
   /** Its place among the methods of `graft compare` when none are named. */
   readonly compared?: number;
   /** Whether `prepare` trains: a run that is killed then keeps what was prepared. */

@@ -1,4 +1,5 @@
 /** Records of version 1, in which every combinator had a form of its own, as records of today. */
+import { gatedDefinition, scaledDefinition } from "../../core/mod.ts";
 import type { JsonOptions } from "../../core/options/mod.ts";
 import { isObject } from "../../formats/strict_json.ts";
 import type { MethodRecord } from "./method_record.ts";
@@ -11,10 +12,18 @@ export function fromVersion1(record: unknown): MethodRecord {
   const { method, of, gate, factor, parts, adapters } = record;
   const config = (record["config"] ?? {}) as JsonOptions;
   if (gate !== undefined) {
-    return { method: "gated", config: { gate: { name: String(gate) } }, parts: { of: fromVersion1(of) } };
+    return {
+      method: gatedDefinition.name,
+      config: { gate: { name: String(gate) } },
+      parts: { of: fromVersion1(of) },
+    };
   }
   if (factor !== undefined && of !== undefined) {
-    return { method: "scaled", config: { factor: factor as number }, parts: { of: fromVersion1(of) } };
+    return {
+      method: scaledDefinition.name,
+      config: { factor: factor as number },
+      parts: { of: fromVersion1(of) },
+    };
   }
   const inner = parts ?? adapters;
   if (inner === undefined) return { method, config };

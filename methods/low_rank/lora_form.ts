@@ -9,13 +9,14 @@ import {
   type Factors,
   lookup,
   type MatrixPlace,
+  type Method,
   type Model,
   needsChangedBase,
   Tensor,
   type WeightUpdate,
   weightUpdates,
 } from "../../core/mod.ts";
-import { loraScale } from "./lora.ts";
+import { lora, loraScale } from "./lora.ts";
 import { type Limit, toLora } from "./to_lora.ts";
 
 /** One layer: ΔW = s B A with A [r, in] and B [out, r]; for an embedding [r, rows] and [width, r]. */
@@ -93,4 +94,33 @@ function ownLayer({ method, params }: Adapter, place: MatrixPlace): LoraLayer | 
 
 function factorsOf({ factors }: WeightUpdate): Factors {
   return factors!();
+}
+
+/**
+ * LoRA of layers with given ranks, where s is α / r for each: what a file of factors holds.
+ *
+ * @param ranks The rank of each layer, by path.
+ * @param options α of all layers, by default the rank of each; and names that choose the layers.
+ * @example
+ * ```ts
+ * import { loraOfRanks } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const method = loraOfRanks({ "layers.0.q_proj": 4, "layers.1.q_proj": 2 }, { targets: ["q_proj"] });
+ * assert.deepEqual([method.config["rank"], method.config["rankPattern"]], [4, { "layers.1.q_proj": 2 }]);
+ * ```
+ */
+export function loraOfRanks(
+  ranks: Readonly<Record<string, number>>,
+  { alpha, targets }: { readonly alpha?: number; readonly targets: readonly string[] },
+): Method {
+  const rank = Math.max(...Object.values(ranks));
+  const others = Object.fromEntries(Object.entries(ranks).filter(([, own]) => own !== rank));
+  const differ = Object.keys(others).length > 0;
+  return lora({
+    rank,
+    alpha: alpha ?? rank,
+    targets,
+    ...differ && { rankPattern: others },
+    ...differ && alpha === undefined && { alphaPattern: others },
+  });
 }
