@@ -1,6 +1,5 @@
 /**
- * Chooses layers by name, as in PEFT folders and options. A name that matches nothing always throws. as in
- * PEFT folders and options. Nothing is skipped silently: a name that matches nothing throws.
+ * Chooses layers by name, as in PEFT folders and options. Nothing is skipped silently: a name that matches nothing throws.
  */
 import type { EmbeddingPlace, HeadPlace, LinearPlace, Place, Spec } from "./place.ts";
 
@@ -293,7 +292,8 @@ function describe(options: TargetOptions): string {
 
 function unmatched(what: string, all: readonly MatrixPlace[], where = "no layer of the model"): RangeError {
   const names = [...new Set(all.map((place) => place.path.replace(/^.*\.\d+\./, "")))];
+  const known = names.join(", ");
   return new RangeError(
-    `${what} matches ${where}: there ${names.length > 0 ? `are ${names.join(", ")}` : "is none"}`,
+    known === "" ? `${what} matches ${where}: there is none` : `${what} matches ${where}: there are ${known}`,
   );
 }
