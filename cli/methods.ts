@@ -24,7 +24,9 @@ import { type KnownMethods, knownMethods } from "../io/records/known_methods.ts"
 import { shownMethod } from "./methods/show.ts";
 import { chooseMethod, chosenFrom, type ChosenMethod } from "../tuning/chosen_method.ts";
 import { type PublishedMethod, publishedMethods, textLength } from "../tuning/published.ts";
+import { listedMethods, listText } from "./methods/list.ts";
 import { note, print, printJson, showBytes, showCount, table } from "./terminal/output.ts";
+import { terminalWidth, wrapped } from "./terminal/text.ts";
 
 interface Flags {
   readonly model?: string;
@@ -35,6 +37,7 @@ interface Flags {
   readonly method?: string;
   readonly show?: string;
   readonly json?: true;
+  readonly wide?: true;
 }
 
 /** One method's costs, or why it cannot be used on the model. */
@@ -45,8 +48,10 @@ export type TableRow =
 /** Registers the command. */
 export function methods(program: Command): void {
   program.command("methods")
-    .description("Compare the methods on a model: parameters, storage, memory, cost; from shapes alone")
-    .option(...modelOption("embedded"), onePath)
+    .description(
+      "List the methods, or what each costs on a model: parameters, storage, memory; from shapes alone",
+    )
+    .option(...modelOption(), onePath)
     .option("--config <file>", "a config.json instead of a model; no weights are needed")
     .option("--only <names>", "methods between commas", names)
     .option(
@@ -57,10 +62,17 @@ export function methods(program: Command): void {
     .option("--method <file>", "a method of your own, beside the others", onePath)
     .option("--show <name>", "one method's options, and what else is known of it", onePath)
     .option("--article", "beside the survey article's tables 1 and 2; ≠ marks what differs")
+    .option("--wide", "print all columns")
     .option("--json", "print JSON")
-    .addHelpText("after", "\nExample:\n  graft methods --model HuggingFaceTB/SmolLM2-135M-Instruct --article")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  graft methods\n  graft methods --show lora\n  graft methods --model HuggingFaceTB/SmolLM2-135M-Instruct",
+    )
     .action(async (flags: Flags) => {
       if (flags.show !== undefined) return showMethod(await chooseMethod(flags.show), flags);
+      if (flags.model === undefined && flags.config === undefined && flags.article === undefined) {
+        return await printList(flags);
+      }
       const model = await shapesOf(flags);
       const rows = tableRows(model, flags, await knownOf(flags));
       model.dispose();
@@ -68,18 +80,30 @@ export function methods(program: Command): void {
       if (flags.json) {
         return printJson(shown.map((row) => flags.article ? { ...row, article: ARTICLE[row.name] } : row));
       }
-      print(flags.article ? articleText(shown) : factsText(shown));
+      print(flags.article ? articleText(shown, flags.wide === true) : factsText(shown, flags.wide === true));
       for (const row of shown) if ("refused" in row) note(`${row.name}: ${row.refused}`);
     });
 }
 
+/** Prints the methods, of which `--only` keeps some, with the sentence that each has. */
+async function printList(flags: Flags): Promise<void> {
+  const { only, method, json } = flags;
+  const known = await knownOf(flags);
+  const own = method === undefined ? [] : [(await chooseMethod(method)).definition];
+  const wanted = only?.map((name) => chosenFrom(name, known).definition);
+  const listed = listedMethods(own, (definition) => wanted?.includes(definition) ?? true);
+  if (json) printJson(listed);
+  else print(listText(listed, terminalWidth()));
+}
+
 /** Prints what is known of a method. */
 function showMethod({ definition }: ChosenMethod, { json }: Flags): void {
-  if (json === undefined) return print(shownMethod(definition));
-  const { name, title, aliases, options, cli } = definition;
+  if (json === undefined) return print(shownMethod(definition, terminalWidth()));
+  const { name, title, summary, aliases, options, cli } = definition;
   printJson({
     name,
     title,
+    summary,
     aliases,
     options: { ...options, ...cli?.also },
     rate: cli?.rate,
@@ -148,48 +172,64 @@ const percent = (n: number, of: number): string => {
 const different = ({ kept, kinds }: MethodCosts): number =>
   kinds.includes("A") ? kept.changed + kept.added : kept.changed;
 
-function factsText(rows: readonly TableRow[]): string {
-  const heading = [
-    "method",
-    "setting",
-    "type",
-    "trainable",
-    "%",
-    "changed",
-    "%",
-    "storage",
-    "Adam state",
-    "through base",
-    "merges",
+/** A column of the table of costs: its heading and its cell. */
+type Column = readonly [heading: string, cell: (facts: MethodCosts, setting: string) => string];
+
+const TRAINABLE: readonly Column[] = [
+  ["trainable", ({ trained }) => showCount(trained.trainable)],
+  ["%", ({ trained }) => percent(trained.trainable, trained.base)],
+];
+const FILE: Column = ["file", ({ storage }) => showBytes(storage)];
+const BACKWARD: Column = [
+  "backprop",
+  ({ backward }) => `${Math.round(100 * backward.reached / Math.max(1, backward.layers))} %`,
+];
+const MERGES: Column = ["merges", ({ merges }) => merges ? "yes" : "no"];
+
+const NARROW: readonly Column[] = [...TRAINABLE, FILE, BACKWARD, MERGES];
+
+const WIDE: readonly Column[] = [
+  ["setting", (_, setting) => setting],
+  ["type", ({ kinds }) => kinds.join("")],
+  ...TRAINABLE,
+  ["changed", (facts) => showCount(different(facts))],
+  ["%", (facts) => percent(different(facts), facts.trained.base)],
+  FILE,
+  ["Adam state", ({ optimizer }) => showBytes(optimizer)],
+  BACKWARD,
+  MERGES,
+  [
     "MAdds/token",
-  ];
-  const body = rows.map((row) => {
-    if ("refused" in row) return [row.name, row.setting, "not on this model"];
-    const f = row.facts;
-    const { base, extra } = f.multiplyAdds;
-    return [
-      row.name,
-      row.setting,
-      f.kinds.join(""),
-      showCount(f.trained.trainable),
-      percent(f.trained.trainable, f.trained.base),
-      showCount(different(f)),
-      percent(different(f), f.trained.base),
-      showBytes(f.storage),
-      showBytes(f.optimizer),
-      `${Math.round(100 * f.backward.reached / Math.max(1, f.backward.layers))} %`,
-      f.merges ? "yes" : "no",
-      f.merges ? "0" : `+${showCount(extra)} (${percent(extra, base)} %)`,
-    ];
-  });
-  return `${
-    table([heading, ...body])
-  }\n\ntype: A adds parameters, S selects some of the model's, R moves them in another form. changed: of the model, or beside it.\n` +
-    "through base: linear layers of the blocks that a gradient passes. MAdds/token: more than the base's, once merged 0.";
+    ({ merges, multiplyAdds: { base, extra } }) =>
+      merges ? "0" : `+${showCount(extra)} (${percent(extra, base)} %)`,
+  ],
+];
+
+function factsText(rows: readonly TableRow[], wide: boolean): string {
+  const columns = wide ? WIDE : NARROW;
+  const body = rows.map((row) => [
+    row.name,
+    ..."refused" in row
+      ? wide ? [row.setting, "not on this model"] : ["not on this model"]
+      : columns.map(([, cell]) => cell(row.facts, row.setting)),
+  ]);
+  return [
+    table([["method", ...columns.map(([heading]) => heading)], ...body]),
+    "",
+    ...[
+      "Each in the setting of its literature. file: the adapter's bytes. backprop: the share of the blocks' linear layers that a gradient passes. merges: into plain weights, at no cost afterwards.",
+      wide
+        ? "type: A adds parameters, S selects some of the model's, R moves them in another form. changed: of the model, or beside it. MAdds/token: more than the base's, once merged 0."
+        : "--wide prints the settings, what is changed and the multiply-adds as well.",
+    ].map((line) => wrapped(line, wide ? 120 : Math.min(terminalWidth(), 100))),
+  ].join("\n");
 }
 
-function articleText(rows: readonly TableRow[]): string {
-  const heading = ["method", "type", "storage", "memory", "backprop", "overhead", "% trainable", "% changed"];
+function articleText(rows: readonly TableRow[], wide: boolean): string {
+  const heading = [
+    ...["method", "type", "storage", "memory", "backprop"],
+    ...wide ? ["overhead", "% trainable", "% changed"] : [],
+  ];
   let differing = 0;
   const differs = new Set<string>();
   const beside = (name: string, ours: string, theirs: string | undefined, same: boolean): string => {
@@ -209,7 +249,7 @@ function articleText(rows: readonly TableRow[]): string {
     const changed = 100 * different(facts) / facts.trained.base;
     const cell = (ours: string, theirs: string | undefined, same: boolean): string =>
       beside(row.name, ours, theirs, same);
-    return [
+    const cells = [
       row.name,
       cell(facts.kinds.join(""), theirs.kinds, facts.kinds.join("") === theirs.kinds),
       cell(ours.storage, theirs.storage, ours.storage === theirs.storage),
@@ -227,6 +267,7 @@ function articleText(rows: readonly TableRow[]): string {
         theirs.changed === undefined || agrees(changed, theirs.changed),
       ),
     ];
+    return wide ? cells : cells.slice(0, heading.length);
   });
   return [
     table([heading, ...body]),
@@ -236,8 +277,8 @@ function articleText(rows: readonly TableRow[]): string {
       ARTICLE[name]!.differs === undefined ? [] : [`  ${name}: ${ARTICLE[name]!.differs}`]
     ),
     "storage: less than a quarter of the model's bytes. memory: AdamW's moments less than a quarter of full fine-tuning's.",
-    "backprop: no gradient through the base's blocks.",
-  ].join("\n");
+    `backprop: no gradient through the base's blocks.${wide ? "" : " --wide compares three more columns."}`,
+  ].map((line, i) => i === 0 ? line : wrapped(line, wide ? 120 : Math.min(terminalWidth(), 100))).join("\n");
 }
 
 /** Our results in the article's terms. */

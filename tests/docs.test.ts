@@ -185,7 +185,16 @@ Deno.test("every exported function and class has an example that asserts", async
 });
 
 Deno.test("what docs/choosing.md says that methods cost is what the command prints", async () => {
-  const { code, said } = await deno(["run", "-A", "--no-check", "cli/main.ts", "methods"], ROOT);
+  const { code, said } = await deno([
+    "run",
+    "-A",
+    "--no-check",
+    "cli/main.ts",
+    "methods",
+    "-m",
+    "embedded",
+    "--wide",
+  ], ROOT);
   assert.equal(code, 0, said);
   const printed = new Map(said.split("\n").map((line) => [line.split(" ")[0]!, line]));
   const rows = textOf("docs/choosing.md").split("\n").filter((line) => / (kB|MB) \|/.test(line));

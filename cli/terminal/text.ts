@@ -21,6 +21,11 @@ export function labelled(label: string, labelWidth: number, text: string, width:
   return lines.map((line, i) => `${(i === 0 ? label : "").padEnd(labelWidth)}  ${line}`.trimEnd()).join("\n");
 }
 
+/** Paragraphs wrapped at a width. */
+export function wrapped(text: string, width: number): string {
+  return wrapping().boxWrap(text, Math.max(20, width));
+}
+
 /** Commander's own, which leaves colours out of the count. */
 function wrapping(): Help {
   const help = new Help();

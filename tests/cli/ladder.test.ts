@@ -126,9 +126,9 @@ Deno.test("graft finetune --method ladder-side refuses other starts, and graft m
     /"importance" to be "fisher" or "magnitude"/,
   );
   const { out } = await graft(["methods", "--show", "ladder-side"]);
-  assert.match(out, /initialization +"pruned" +the base's weights, pruned, or fresh ones\n/);
+  assert.match(out, /initialization: "pruned" +the base's weights, pruned, or fresh ones\n/);
   assert.match(
     out,
-    /importance +"fisher" +which weights are kept: those of largest Fisher information, or largest squares\n/,
+    /importance: "fisher" +which weights are kept: those of largest Fisher\s+information, or largest squares\n/,
   );
 });

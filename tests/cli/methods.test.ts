@@ -5,6 +5,7 @@ import { newProgram, runProgram } from "../../cli/terminal/arguments.ts";
 import { knownMethods } from "../../io/records/known_methods.ts";
 import { trainableNames } from "../../tuning/chosen_method.ts";
 import { publishedMethods } from "../../tuning/published.ts";
+import type { ListedMethod } from "../../cli/methods/list.ts";
 import { answers, methods, tableRows } from "../../cli/methods.ts";
 import type { MethodCosts } from "../../core/mod.ts";
 import * as methodsOf from "../../methods/mod.ts";
@@ -293,7 +294,12 @@ Deno.test("graft methods prints the table, and one line for what is wrong", asyn
     return { code, said: said.join(""), complaints: complaints.join("") };
   };
   try {
-    const plain = await run("--config", config, "--only", "lora,crossAttention");
+    const narrow = await run("--config", config, "--only", "lora,crossAttention");
+    assert.match(narrow.said, /^method +trainable +% +file +backprop +merges\n/);
+    assert.match(narrow.said, /\nlora +4,096 +0\.15 /);
+    const every = await run("--config", config);
+    for (const line of `${narrow.said}${every.said}`.split("\n")) assert.ok([...line].length <= 80, line);
+    const plain = await run("--config", config, "--only", "lora,crossAttention", "--wide");
     assert.equal(plain.code, 0);
     assert.match(plain.said, /^method .*MAdds\/token\n/);
     assert.match(plain.said, /\nlora +r 8 on q and v +R +4,096 +0\.15 /);
@@ -302,13 +308,13 @@ Deno.test("graft methods prints the table, and one line for what is wrong", asyn
       plain.complaints,
       /^cross-attention: Cannot place cross-attention on bert: it has no attention/,
     );
-    const article = await run("--config", config, "--only", "ia3", "--article");
+    const article = await run("--config", config, "--only", "ia3", "--article", "--wide");
     assert.match(article.said, /No overhead ≠ Extra gating/);
     assert.match(article.said, /\n {2}ia3: the scales merge into the weights/);
     // Whatever differs is named with its reason.
     for (const model of [BERT_BASE, T5_BASE]) {
       Deno.writeTextFileSync(config, JSON.stringify({ ...model, num_hidden_layers: 2, num_layers: 2 }));
-      const all = (await run("--config", config, "--article")).said.split("\n");
+      const all = (await run("--config", config, "--article", "--wide")).said.split("\n");
       const differing = all.filter((line) => /^[a-z][\w-]* .* ≠ /.test(line)).map((line) =>
         line.split(" ")[0]!
       );
@@ -327,4 +333,24 @@ Deno.test("graft methods prints the table, and one line for what is wrong", asyn
   } finally {
     Deno.removeSync(folder, { recursive: true });
   }
+});
+
+Deno.test("graft methods without a model lists every definition once, by family, with its sentence", async () => {
+  const run = async (...args: readonly string[]): Promise<string> => {
+    const program = newProgram("graft", "", "0");
+    methods(program);
+    const said: string[] = [];
+    using _ = hearStreams((piece) => said.push(piece), () => {});
+    assert.equal(await runProgram(program, ["methods", ...args], () => {}), 0);
+    return said.join("");
+  };
+  const listed: readonly ListedMethod[] = JSON.parse(await run("--json"));
+  assert.deepEqual(listed.map(({ name }) => name).sort(), knownMethods().all.map(({ name }) => name).sort());
+  const lora = listed.find(({ name }) => name === "lora");
+  assert.deepEqual([lora?.family, lora?.title, lora?.trains], ["low rank", "LoRA", true]);
+  const text = await run();
+  for (const line of text.split("\n")) assert.ok([...line].length <= 80, line);
+  const plain = text.replace(/\s+/g, " ");
+  for (const { name, summary } of listed) assert.ok(plain.includes(` ${name} ${summary}`), name);
+  assert.match(await run("--only", "LoRA,ia3"), /^Low rank\n {2}lora +Adds [^]*\nRescaling\n {2}ia3 +[^]*$/);
 });

@@ -100,7 +100,14 @@ for (const [name, runtime] of Object.entries(RUNTIMES)) {
   });
 
   Deno.test(`graft methods prints its table in ${name}`, () => {
-    const said = run([...runtime, "node_modules/@graft/peft/bin/graft.js", "methods"], project);
+    const said = run([
+      ...runtime,
+      "node_modules/@graft/peft/bin/graft.js",
+      "methods",
+      "-m",
+      "embedded",
+      "--wide",
+    ], project);
     assert.match(said, /^method .*MAdds\/token\n/);
   });
 
