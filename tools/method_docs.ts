@@ -48,6 +48,39 @@ and \`layers\`.
 ${parts.join("\n")}`;
 }
 
+/** The table of a family's page: what each method does, the facts of its definition, and its source. */
+export function familyTable(family: string, methods: readonly Documented[]): string {
+  const here = methods.filter(({ found, definition: { cli, facts } }) =>
+    found.family === family && (cli !== undefined || facts !== undefined)
+  ).filter(isFirst);
+  const columns = [
+    ...new Set(here.flatMap(({ definition: { facts = {} } }) => Object.keys(facts))),
+  ].filter((name) => name !== "source");
+  const row = (cells: readonly string[]): string =>
+    `|${cells.map((cell) => cell === "" ? " " : ` ${cell} `).join("|")}|`;
+  return [
+    row(["method", "what it does", ...columns, "source"]),
+    `|${"---|".repeat(columns.length + 3)}`,
+    ...here.map(({ definition: { name, summary, facts = {} }, text }) =>
+      row([
+        code(name),
+        summary.replace(/\.$/, ""),
+        ...columns.map((column) => facts[column] ?? ""),
+        facts["source"] ?? sourcesOf(text),
+      ])
+    ),
+    "",
+  ].join("\n");
+}
+
+/** The papers of a file's header that arXiv has. */
+function sourcesOf(text: string): string {
+  const header = /^\/\*\*([\s\S]*?)\*\//.exec(text)?.[1] ?? "";
+  const plain = header.replaceAll(/\s*\n \* ?/g, " ");
+  const found = [...plain.matchAll(/arXiv (\d{4}\.\d{5})/g)].map(([, id]) => id!);
+  return found.length === 0 ? "" : `arXiv ${found[0]}`;
+}
+
 /** A definition that several files export is described once. */
 const isFirst = (one: Documented, i: number, all: readonly Documented[]): boolean =>
   all.findIndex(({ definition }) => definition === one.definition) === i;

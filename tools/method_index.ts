@@ -1,12 +1,12 @@
 /**
  * Writes what follows from the files of methods/, so that no list of methods is kept by hand: `methods/index.ts`, every definition
- * by family with the public names of its file, and docs/methods/reference.md.
+ * by family with the public names of its file, docs/methods/reference.md, and the tables of the families' pages.
  *
  *     deno task index            writes them
  *     deno task index --check    says whether they are as they should be, in `deno task ok`
  */
 import type { MethodDefinition } from "../mod.ts";
-import { type Documented, type Found, referencePage } from "./method_docs.ts";
+import { type Documented, familyTable, type Found, referencePage } from "./method_docs.ts";
 
 const ROOT = new URL("../", import.meta.url);
 const FILE = "methods/index.ts";
@@ -142,12 +142,12 @@ async function formatted(text: string): Promise<string> {
   return new TextDecoder().decode(stdout);
 }
 
-/** The reference page of the definitions as they are now. */
-async function reference(all: readonly Found[]): Promise<string> {
+/** The definitions as they are now, with what pages say of them. */
+async function documentedOf(all: readonly Found[]): Promise<readonly Documented[]> {
   const { CODECS, FORMS } = await import("../methods/index.ts");
   const modules = new Map<string, Readonly<Record<string, unknown>>>();
   for (const { path } of all) modules.set(path, await import(new URL(path, ROOT).href));
-  const documented = all.filter(({ kind }) => kind === "factory" || kind === "definition").map(
+  return all.filter(({ kind }) => kind === "factory" || kind === "definition").map(
     (found): Documented => {
       const value = modules.get(found.path)![found.name] as MethodDefinition & {
         readonly definition: MethodDefinition;
@@ -164,7 +164,14 @@ async function reference(all: readonly Found[]): Promise<string> {
       };
     },
   );
-  return referencePage(documented);
+}
+
+/** A page with the tables between its markers as they should be. */
+function withTables(page: string, documented: readonly Documented[]): string {
+  return page.replaceAll(
+    /(<!-- methods of (\w+): written by deno task index -->\n)[\s\S]*?(<!-- end of methods -->)/g,
+    (_, start: string, family: string, end: string) => `${start}${familyTable(family, documented)}${end}`,
+  );
 }
 
 /** Writes a file, or says that it is not as it should be. */
@@ -187,5 +194,10 @@ if (import.meta.main) {
   const check = Deno.args.includes("--check");
   put(FILE, await formatted(indexOf(all)), check);
   put("methods/exports.ts", await formatted(exportsOf(all)), check);
-  put("docs/methods/reference.md", await reference(all), check);
+  const documented = await documentedOf(all);
+  put("docs/methods/reference.md", referencePage(documented), check);
+  for (const { name } of Deno.readDirSync(new URL("docs/methods/", ROOT))) {
+    const page = `docs/methods/${name}`;
+    put(page, withTables(Deno.readTextFileSync(new URL(page, ROOT)), documented), check);
+  }
 }

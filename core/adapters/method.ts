@@ -115,6 +115,11 @@ export interface MethodDefinition {
   readonly summary: string;
   /** How its paper writes it, for tables: "(IA)³"; default: the name. */
   readonly title?: string;
+  /**
+   * Its row in the table of its family's page: cells by heading, such as "parameters" (in the paper's letters) and "merges".
+   * The source is that of the file's header unless it is here.
+   */
+  readonly facts?: Readonly<Record<string, string>>;
   /** What a person can choose, from a program, a command line or a file. */
   readonly options: Options;
   /** The method, where its options are all that it needs. */

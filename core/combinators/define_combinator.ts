@@ -25,7 +25,7 @@ import { type JsonOptions, optionsFromJson } from "../options/option_json.ts";
  * ```
  */
 export function defineCombinator(
-  known: Pick<MethodDefinition, "name" | "summary">,
+  known: Pick<MethodDefinition, "name" | "summary" | "facts">,
   options: Options,
   make: (options: Readonly<Record<string, unknown>>, parts: Readonly<Record<string, Adapter>>) => Method,
   at?: (name: string, config: JsonOptions) => readonly string[],

@@ -65,6 +65,7 @@ export interface AdamixOptions {
 export const adamix: DefinedMethod<AdamixOptions> = defineHidden<AdamixOptions, Bottleneck>({
   name: "adamix",
   summary: "Trains several bottleneck adapters in each block by turns, and keeps their average.",
+  facts: { parameters: "kept L (2rd + r + d), trained up to M times that" },
   title: "AdaMix",
   options: {
     experts: option(bounded(count, "parts"), "M, the number of experts", 4),

@@ -225,6 +225,7 @@ export function adapterFusion(options: AdapterFusionOptions): Method {
 export const adapterFusionDefinition: MethodDefinition = {
   name: "adapter-fusion",
   summary: "Learns attention over the outputs of several trained adapters.",
+  facts: { parameters: "3d² + 2d a layer" },
   title: "AdapterFusion",
   options: {
     regularization: option(nonNegative, "λ, how strongly W_v is kept near the identity", 0.01),

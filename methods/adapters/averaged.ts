@@ -102,7 +102,11 @@ export function averaged<M extends Readonly<Record<string, Method>>>(
 
 /** `averaged` in records. */
 export const averagedDefinition: MethodDefinition = defineCombinator(
-  { name: "averaged", summary: "Takes the weighted mean of the outputs of several adapters." },
+  {
+    name: "averaged",
+    summary: "Takes the weighted mean of the outputs of several adapters.",
+    facts: { parameters: "those of its parts" },
+  },
   {
     weights: option(list(number), "the weight of each part; by default equal ones"),
     divided: option(flag, "whether the sum is divided by the number of parts once more", false),

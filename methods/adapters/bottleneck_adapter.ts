@@ -113,6 +113,7 @@ export const bottleneckAdapter: DefinedMethod<BottleneckAdapterOptions> = define
 >({
   name: "bottleneck-adapter",
   summary: "Adds a small two-layer network after parts of each block, in any form that papers have.",
+  facts: { parameters: "every other wiring of AdapterHub's `BnConfig`" },
   aliases: ["bottleneck", "bn"],
   title: "bottleneck adapter",
   options: {

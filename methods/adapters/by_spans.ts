@@ -79,7 +79,11 @@ export function bySpans<M extends Readonly<Record<string, Method>>>(
 
 /** `bySpans` in records. */
 export const bySpansDefinition: MethodDefinition = defineCombinator(
-  { name: "by-spans", summary: "Applies each of several adapters to its own span of every text." },
+  {
+    name: "by-spans",
+    summary: "Applies each of several adapters to its own span of every text.",
+    facts: { parameters: "those of its parts" },
+  },
   { lengths: option(list(bounded(count, "positions")), "how many tokens each part gets, in their order") },
   ({ lengths = [] }, parts) => bySpans(methodsOf(parts), lengths as readonly number[]),
 );

@@ -90,6 +90,7 @@ export const compacter: DefinedMethod<CompacterOptions> = defineHidden<Compacter
   ...shared,
   name: "compacter",
   summary: "Bottleneck adapters whose matrices are sums of Kronecker products with low-rank factors.",
+  facts: { parameters: "2k (d + r) + r + d an adapter, n³ once" },
   title: "Compacter",
   survey: {
     kinds: "AR",
@@ -122,6 +123,7 @@ export const compacterPlusPlus: DefinedMethod<CompacterOptions> = defineHidden<
   ...shared,
   name: "compacter-plus-plus",
   summary: "Compacter after the feed-forward parts alone.",
+  facts: { parameters: "2k (d + r) + r + d an adapter, n³ once" },
   aliases: ["compacter++"],
   title: "Compacter++",
   options: { ...shared.options, after: afterOption("feedForward") },

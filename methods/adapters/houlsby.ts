@@ -56,6 +56,7 @@ export interface HoulsbyOptions {
 export const houlsby: DefinedMethod<HoulsbyOptions> = defineHidden<HoulsbyOptions, Bottleneck>({
   name: "houlsby",
   summary: "Adds a bottleneck network after both attention and feed-forward part of every block.",
+  facts: { parameters: "2L (2rd + r + d), and norms" },
   title: "Houlsby adapter",
   options: {
     reduction: reductionOption(16),

@@ -74,6 +74,7 @@ export const invertibleAdapter: DefinedMethod<InvertibleAdapterOptions> = define
 >({
   name: "invertible-adapter",
   summary: "Maps the embedded text by an invertible network, and back before the output.",
+  facts: { parameters: "two bottlenecks over halves of d" },
   aliases: ["invertible"],
   title: "invertible adapter",
   options: {

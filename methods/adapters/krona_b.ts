@@ -107,6 +107,7 @@ const known: Pick<HiddenSpec<KronaBOptions, Beside>, "cli" | "published"> = {
 export const kronaB: DefinedMethod<KronaBOptions> = defineHidden<KronaBOptions, Beside>({
   name: "krona-b",
   summary: "Bottleneck adapters of which each matrix is one Kronecker product.",
+  facts: { parameters: "a1 a2 + b1 b2 + d" },
   title: "KronA_B",
   options,
   params: factors,
@@ -129,6 +130,7 @@ export const kronaB: DefinedMethod<KronaBOptions> = defineHidden<KronaBOptions, 
 export const kronaBres: DefinedMethod<KronaBresOptions> = defineHidden<KronaBresOptions, BesideWithInput>({
   name: "krona-bres",
   summary: "KronA's adapter with a trained residual connection.",
+  facts: { parameters: "a1 a2 + b1 b2 + d + 1" },
   title: "KronA_Bres",
   options: { ...options, residual: option(number, "the initial s_res, the factor of the input", 0) },
   params: (place, { residual, ...options }, from) => ({

@@ -63,6 +63,7 @@ export const parallelAdapter: DefinedMethod<ParallelAdapterOptions> = defineHidd
 >({
   name: "parallel-adapter",
   summary: "Adds a bottleneck network beside each feed-forward part, on the same input.",
+  facts: { parameters: "L (2rd + r + d)" },
   aliases: ["parallel"],
   title: "parallel adapter",
   options: {

@@ -49,6 +49,7 @@ export interface PfeifferOptions {
 export const pfeiffer: DefinedMethod<PfeifferOptions> = defineHidden<PfeifferOptions, Bottleneck>({
   name: "pfeiffer",
   summary: "Adds a bottleneck network after the feed-forward part of every block.",
+  facts: { parameters: "L (2rd + r + d)" },
   title: "Pfeiffer adapter",
   options: {
     reduction: reductionOption(16),

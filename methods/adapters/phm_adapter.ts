@@ -48,6 +48,7 @@ type PhmBottleneck = { readonly down: Ruled; readonly up: Ruled };
 export const phmAdapter: DefinedMethod<PhmAdapterOptions> = defineHidden<PhmAdapterOptions, PhmBottleneck>({
   name: "phm-adapter",
   summary: "Bottleneck adapters whose matrices are sums of Kronecker products.",
+  facts: { parameters: "in out / n + out + n³ a layer" },
   aliases: ["phm"],
   title: "PHM adapter",
   options: {

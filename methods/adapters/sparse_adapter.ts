@@ -118,6 +118,7 @@ export function sparseAdapter({ host, mask }: SparseAdapterOptions): Method {
 export const sparseAdapterDefinition: MethodDefinition = {
   name: "sparse-adapter",
   summary: "Prunes an adapter before training, and trains the weights that are left.",
+  facts: { parameters: "density · weights + biases" },
   title: "SparseAdapter",
   options: {},
   restore: (_, stored) => {

@@ -71,6 +71,7 @@ export interface AdaloraOptions extends TargetOptions, BudgetOptions {
 export const adalora: DefinedMethod<AdaloraOptions> = defineMethod<AdaloraOptions>({
   name: "adalora",
   summary: "LoRA in SVD form that moves its ranks to the layers that need them.",
+  facts: { parameters: "r (in + out + 1)", merges: "yes" },
   title: "AdaLoRA",
   options: {
     ...TARGETS,

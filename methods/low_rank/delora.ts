@@ -78,6 +78,7 @@ export type DeloraFactors = { readonly a: Tensor; readonly b: Tensor; readonly l
 export const delora: DefinedMethod<DeloraOptions> = defineMethod<DeloraOptions>({
   name: "delora",
   summary: "LoRA with factors of normalized terms, so that one trained number bounds the update.",
+  facts: { parameters: "r (in + out) + 1", merges: "yes" },
   title: "DeLoRA",
   options: {
     ...TARGETS,

@@ -53,6 +53,7 @@ export interface DoraOptions extends LoraOptions {
 export const dora: DefinedMethod<DoraOptions> = defineMethod<DoraOptions>({
   name: "dora",
   summary: "LoRA on the direction of each weight row, with the rows' lengths trained apart.",
+  facts: { parameters: "r (in + out) + out", merges: "yes" },
   title: "DoRA",
   options: {
     ...LORA,

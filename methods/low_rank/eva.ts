@@ -220,6 +220,7 @@ function check(
 export const evaDefinition: MethodDefinition = {
   name: "eva",
   summary: "LoRA that starts from the main directions of each layer's inputs, and ranks by them.",
+  facts: { parameters: "Σ r' (in + out), Σ r' fixed", merges: "yes" },
   title: "EVA",
   options: {
     ...LORA_SHARED,

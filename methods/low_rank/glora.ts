@@ -77,6 +77,7 @@ const PARTS: readonly GloraPart[] = ["a", "b", "c", "d", "e"];
 export const glora: DefinedMethod<GloraOptions> = defineMethod<GloraOptions>({
   name: "glora",
   summary: "Scales and shifts weights and biases, each by a low-rank matrix, a vector or a number.",
+  facts: { parameters: "2 r (in + out), with a bias r (in + 1) + 2 more", merges: "yes" },
   title: "GLoRA",
   options: {
     ...TARGETS,

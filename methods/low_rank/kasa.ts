@@ -90,6 +90,7 @@ export type KasaParams = {
 export const kasa: DefinedMethod<KasaOptions> = defineLinear<KasaOptions, KasaParams>({
   name: "kasa",
   summary: "LoRA with trained singular values, in place of each weight's smallest ones.",
+  facts: { parameters: "r (in + out + 1), and as many fixed", merges: "yes" },
   title: "KaSA",
   options: {
     rank: option(rankSchema, "r, the rank of the update, and of what the base loses", 8),

@@ -89,6 +89,10 @@ export interface LilyOptions extends TargetOptions {
 export const lily: DefinedMethod<LilyOptions> = defineMethod<LilyOptions>({
   name: "lily",
   summary: "LoRA whose factors are shared between layers, and mixed by a router.",
+  facts: {
+    parameters: "for n layers of a kind ⌈n / stride⌉ r in + E r out + n E r",
+    merges: "no: what is mixed depends on the text",
+  },
   title: "Lily",
   options: {
     ...TARGETS,

@@ -83,6 +83,7 @@ export async function loftq<M extends Model>(model: M, options: LoftqOptions = {
 export const loftqDefinition: MethodDefinition = {
   name: "loftq",
   summary: "LoRA that starts from what quantization lost, on the quantized base.",
+  facts: { parameters: "r (in + out)", merges: "as QLoRA" },
   title: "LoftQ",
   options: {
     ...LORA_SHARED,

@@ -112,6 +112,7 @@ export type LoraFactors = { readonly a: Tensor; readonly b: Tensor; readonly bra
 export const lora: DefinedMethod<LoraOptions> = defineMethod<LoraOptions>({
   name: "lora",
   summary: "Adds a trained product of two thin matrices to chosen weight matrices.",
+  facts: { parameters: "r (in + out)", merges: "yes" },
   title: "LoRA",
   options: LORA,
   create: (options) => ({

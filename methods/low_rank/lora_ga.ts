@@ -207,6 +207,7 @@ function checkTriples(place: MatrixPlace, options: LoraGaOptions): void {
 export const loraGaDefinition: MethodDefinition = {
   name: "lora-ga",
   summary: "LoRA that starts along the gradient of full fine-tuning.",
+  facts: { parameters: "r (in + out)", merges: "onto the changed base; `onOriginal` gives rank 2r" },
   title: "LoRA-GA",
   options: {
     ...LORA_SHARED,

@@ -32,6 +32,7 @@ export interface LoraPlusOptions extends LoraOptions {
 export const loraPlus: DefinedMethod<LoraPlusOptions> = defineMethod<LoraPlusOptions>({
   name: "lora-plus",
   summary: "LoRA with a higher learning rate for the second factor.",
+  facts: { parameters: "r (in + out)", merges: "yes" },
   title: "LoRA+",
   options: {
     ...LORA,

@@ -48,6 +48,10 @@ export function olora<M extends Model>(model: M, options: PreparedOptions = {}):
 export const oloraDefinition: MethodDefinition = {
   name: "olora",
   summary: "LoRA that starts from the QR decomposition of each weight.",
+  facts: {
+    parameters: "r (in + out)",
+    merges: "onto the changed base; `onOriginal` gives rank 2r",
+  },
   title: "OLoRA",
   options: LORA_SHARED,
   cli: { ...LOW_RANK, rate: 2e-4 },

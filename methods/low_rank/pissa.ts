@@ -93,6 +93,10 @@ export async function pissa<M extends Model>(model: M, options: PissaOptions = {
 export const pissaDefinition: MethodDefinition = {
   name: "pissa",
   summary: "LoRA that starts from each weight's largest singular vectors.",
+  facts: {
+    parameters: "r (in + out)",
+    merges: "onto the changed base; `onOriginal` gives rank 2r",
+  },
   title: "PiSSA",
   options: {
     ...LORA_SHARED,

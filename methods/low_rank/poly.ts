@@ -82,6 +82,7 @@ export type PolyParams = { readonly a: Tensor; readonly b: Tensor; readonly logi
 export const poly: DefinedMethod<PolyOptions> = defineMethod<PolyOptions>({
   name: "poly",
   summary: "LoRA modules mixed by weights of their own for each task.",
+  facts: { parameters: "S r (in + out) + Q S a task", merges: "a chosen task" },
   title: "Poly",
   options: {
     ...TARGETS,

@@ -65,6 +65,7 @@ export interface PveraOptions extends TargetOptions {
 export const pvera: DefinedMethod<PveraOptions> = defineMethod<PveraOptions>({
   name: "pvera",
   summary: "VeRA with random draws around what it adds, as in a variational autoencoder.",
+  facts: { parameters: "2 r + out", merges: "yes, the mean" },
   title: "PVeRA",
   options: {
     ...SHARED_MATRICES,

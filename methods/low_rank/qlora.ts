@@ -27,6 +27,7 @@ import { LORA, lora, type LoraOptions, LOW_RANK } from "./lora.ts";
 export const qlora: DefinedMethod<LoraOptions> = defineComposition<LoraOptions>({
   name: "qlora",
   summary: "LoRA on a base quantized to four bits.",
+  facts: { parameters: "r (in + out)", merges: "into the decoded base; requantizing loses" },
   title: "QLoRA",
   options: {
     ...LORA,

@@ -75,6 +75,7 @@ export type RandLoraScales = { readonly lambda: Tensor; readonly gamma: Tensor }
 export const randlora: DefinedMethod<RandLoraOptions> = defineMethod<RandLoraOptions>({
   name: "randlora",
   summary: "Updates of full rank from scaled sums of fixed random matrices.",
+  facts: { parameters: "n (r + min(in, out)), n = ⌈min(in, out) / r⌉", merges: "yes" },
   title: "RandLoRA",
   options: {
     ...TARGETS,

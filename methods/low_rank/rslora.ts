@@ -23,6 +23,7 @@ import { LORA, lora, type LoraOptions, LOW_RANK } from "./lora.ts";
 export const rslora: DefinedMethod<LoraOptions> = defineComposition<LoraOptions>({
   name: "rslora",
   summary: "LoRA with a scale that stays stable at high ranks.",
+  facts: { parameters: "r (in + out)", merges: "yes" },
   title: "rsLoRA",
   options: {
     ...LORA,

@@ -102,6 +102,7 @@ type Kept = { readonly frozen: { readonly a: Tensor; readonly b: Tensor; readonl
 export const tinyLora: DefinedMethod<TinyLoraOptions> = defineMethod<TinyLoraOptions>({
   name: "tiny-lora",
   summary: "Trains a handful of numbers that steer each weight's main singular directions.",
+  facts: { parameters: "u, or less where layers share a v", merges: "yes" },
   title: "TinyLoRA",
   options: {
     ...TARGETS,

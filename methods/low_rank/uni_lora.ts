@@ -80,6 +80,7 @@ interface Projection {
 export const uniLora: DefinedMethod<UniLoraOptions> = defineMethod<UniLoraOptions>({
   name: "uni-lora",
   summary: "Computes all of LoRA's factors from one short trained vector, by a fixed projection.",
+  facts: { parameters: "d for the whole model", merges: "yes" },
   title: "Uni-LoRA",
   options: {
     ...TARGETS,

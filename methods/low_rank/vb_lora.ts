@@ -81,6 +81,7 @@ export type VbLoraLogits = { readonly logitsA: Tensor; readonly logitsB: Tensor 
 export const vbLora: DefinedMethod<VbLoraOptions> = defineMethod<VbLoraOptions>({
   name: "vb-lora",
   summary: "Builds LoRA's factors from a bank of vectors that all layers share.",
+  facts: { parameters: "r h (in + out) / c, and h c for the bank", merges: "yes" },
   title: "VB-LoRA",
   options: {
     ...TARGETS,

@@ -92,6 +92,7 @@ export const SHARED_MATRICES: OptionsOf<
 export const vera: DefinedMethod<VeraOptions> = defineMethod<VeraOptions>({
   name: "vera",
   summary: "Trains only scaling vectors around random matrices that all layers share.",
+  facts: { parameters: "r + out", merges: "yes" },
   title: "VeRA",
   options: {
     ...SHARED_MATRICES,

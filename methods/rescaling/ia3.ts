@@ -46,6 +46,7 @@ export interface Ia3Options extends TargetOptions {
 export const ia3: DefinedMethod<Ia3Options> = defineMethod<Ia3Options>({
   name: "ia3",
   summary: "Scales keys, values and hidden feed-forward states by trained vectors.",
+  facts: { parameters: "2 d_kv + m a layer (4 d_kv + m in a decoder with cross-attention)", merges: "yes" },
   title: "(IA)³",
   options: {
     ...TARGETS,

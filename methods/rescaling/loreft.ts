@@ -91,6 +91,7 @@ type End = "both" | "first" | "last";
 export const loreft: DefinedMethod<LoreftOptions> = defineMethod<LoreftOptions>({
   name: "loreft",
   summary: "Edits hidden states of the first and last tokens within a low-rank subspace.",
+  facts: { parameters: "2 r d + r a layer (tied)", merges: "no" },
   aliases: ["reft"],
   title: "LoReFT",
   options: {

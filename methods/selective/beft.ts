@@ -42,6 +42,7 @@ export type BeftOptions = TargetOptions;
 export const beft: DefinedMethod<BeftOptions> = defineMethod<BeftOptions>({
   name: "beft",
   summary: "Trains a bias at the value projections alone.",
+  facts: { trains: "the values' widths", changes: "the same, and new biases" },
   title: "BEFT",
   options: TARGETS,
   create: (options) => {

@@ -57,6 +57,7 @@ export interface BitfitOptions {
 export const bitfit: DefinedMethod<BitfitOptions> = defineMethod<BitfitOptions>({
   name: "bitfit",
   summary: "Trains the biases alone.",
+  facts: { trains: "L (4d + m + d + 2d) + 2d in BERT", changes: "the same" },
   title: "BitFit",
   options: {
     biases: option(

@@ -51,6 +51,7 @@ export interface CrossAttentionOptions {
 export const crossAttention: DefinedMethod<CrossAttentionOptions> = defineMethod<CrossAttentionOptions>({
   name: "cross-attention",
   summary: "Trains the cross-attention of an encoder-decoder model alone.",
+  facts: { trains: "4 (d² + d) + 2d a decoder layer", changes: "the same" },
   title: "cross-attention tuning",
   options: {
     embeddings: option(

@@ -119,6 +119,7 @@ const CHOSEN: Options = {
 export const farDefinition: MethodDefinition = {
   name: "far",
   summary: "Trains only the feed-forward neurons that first move most.",
+  facts: { trains: "k (in + 1) a layer", changes: "the same" },
   title: "FAR",
   options: {},
   restore: (config) => far(config as unknown as FarOptions), // folders of before have no outputs

@@ -48,6 +48,7 @@ const FISHER: Options = {
 export const fishMaskDefinition: MethodDefinition = {
   name: "fish-mask",
   summary: "Trains only the weights with the largest Fisher information.",
+  facts: { trains: "⌊ratio N⌋ with the classifier", changes: "the same" },
   title: "FISH mask",
   options: {},
   restore: (config, stored) => fishMask({ mask: storedMask(config, stored) }),

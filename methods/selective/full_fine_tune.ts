@@ -42,6 +42,7 @@ export interface OnlyOptions {
 export const fullFineTune: DefinedMethod<Readonly<Record<never, never>>> = defineMethod({
   name: "full-fine-tune",
   summary: "Trains every weight.",
+  facts: { trains: "all", changes: "the same", source: "|" },
   aliases: ["full", "full-fine-tuning"],
   title: "full fine-tuning",
   options: {},
@@ -75,6 +76,7 @@ export const fullFineTune: DefinedMethod<Readonly<Record<never, never>>> = defin
 export const only: DefinedMethod<OnlyOptions> = defineMethod<OnlyOptions>({
   name: "only",
   summary: "Trains the weights that you name.",
+  facts: { trains: "what is named", changes: "the same", source: "|" },
   title: "chosen weights",
   wholeModules: true,
   options: { parameters: needed(places, "which weights train, by name or pattern") },

@@ -43,6 +43,7 @@ export interface LayerNormTuneOptions {
 export const layerNormTune: DefinedMethod<LayerNormTuneOptions> = defineMethod<LayerNormTuneOptions>({
   name: "layer-norm-tune",
   summary: "Trains the norms' scales and shifts alone.",
+  facts: { trains: "every norm", changes: "the same" },
   aliases: ["layer-norm", "ln-tuning"],
   title: "LN-tuning",
   options: { norms: option(places, "which norms, by name or pattern; by default all") },

@@ -94,6 +94,7 @@ const CHOSEN: Options = {
 export const ltSftDefinition: MethodDefinition = {
   name: "lt-sft",
   summary: "Trains fully first, then again from the start the weights alone that moved most.",
+  facts: { trains: "N in the first run, then k", changes: "k" },
   title: "LT-SFT",
   options: {},
   restore: (config, stored) => {

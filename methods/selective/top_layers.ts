@@ -47,6 +47,7 @@ export interface TopLayersOptions {
 export const topLayers: DefinedMethod<TopLayersOptions> = defineMethod<TopLayersOptions>({
   name: "top-layers",
   summary: "Trains the last blocks and what stands above them.",
+  facts: { trains: "k blocks", changes: "the same", source: "|" },
   title: "top-layer tuning",
   options: {
     blocks: option(bounded(count, "blocks"), "k, how many blocks from the top", 1),

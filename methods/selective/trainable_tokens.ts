@@ -71,6 +71,7 @@ const ids = bounded(list(seed), "vocabulary");
 export const trainableTokens: DefinedMethod<TrainableTokensOptions> = defineMethod<TrainableTokensOptions>({
   name: "trainable-tokens",
   summary: "Trains a few rows of the embedding.",
+  facts: { trains: "n d", changes: "the same", source: "PEFT" },
   title: "trainable tokens",
   options: {
     tokens: needed(

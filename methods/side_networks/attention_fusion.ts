@@ -49,6 +49,7 @@ export interface AttentionFusionOptions {
 export const attentionFusion: DefinedMethod<AttentionFusionOptions> = defineMethod<AttentionFusionOptions>({
   name: "attention-fusion",
   summary: "Reads each token from a trained weighting of all blocks' outputs.",
+  facts: { parameters: "d", "gradient through the base": "none", source: "Findings of NAACL 2022" },
   title: "attention fusion",
   options: {
     embedding: option(oneOf("included", "excluded"), "whether the embedded input is a layer", "excluded"),

@@ -88,6 +88,10 @@ export const ladderSideTuning: DefinedMethod<LadderSideTuningOptions> = defineMe
   {
     name: "ladder-side-tuning",
     summary: "Trains a small network beside the model, which reads each block's output.",
+    facts: {
+      parameters: "the blocks and last norm at width d/ρ, and the ways down and up",
+      "gradient through the base": "none",
+    },
     title: "Ladder side-tuning",
     aliases: ["ladder-side", "lst"],
     options: {

@@ -89,6 +89,11 @@ type LetsParams = {
 export const lets: DefinedMethod<LetsOptions> = defineMethod<LetsOptions>({
   name: "lets",
   summary: "Runs pruned copies of the attentions beside the frozen model, and pools their outputs.",
+  facts: {
+    parameters: "δ of the attention's matrices, BiLSTM",
+    "gradient through the base": "none",
+    source: "ICML 2021",
+  },
   title: "LeTS",
   options: {
     layers: option(bounded(list(seed), "blocks"), "blocks with a branch, by number; by default all"),

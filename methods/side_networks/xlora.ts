@@ -151,6 +151,10 @@ export function xlora(options: XloraOptions): Method {
 export const xloraDefinition: MethodDefinition = {
   name: "xlora",
   summary: "Mixes trained LoRA adapters for each token by weights that a router predicts.",
+  facts: {
+    parameters: "d K + K for a router of one layer",
+    "gradient through the base": "in the second pass",
+  },
   title: "X-LoRA",
   options: {
     depth: option(bounded(count, "depth"), "linear layers of the router", 1),

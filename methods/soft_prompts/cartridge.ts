@@ -61,6 +61,7 @@ type CartridgeRows = { readonly k: Tensor; readonly v: Tensor; readonly frozen?:
 export const cartridge: DefinedMethod<CartridgeOptions> = defineMethod<CartridgeOptions>({
   name: "cartridge",
   summary: "Trains a cache of keys and values that starts from the cache of a text.",
+  facts: { "parameters kept": "2 n d a layer", "parameters trained": "those of all rows but the first f" },
   title: "Cartridge",
   options: {
     length: lengthOption(16),

@@ -67,6 +67,7 @@ export const contextPromptTuning: DefinedMethod<ContextPromptTuningOptions> = de
 >({
   name: "context-prompt-tuning",
   summary: "Trains small, bounded changes of the embedded tokens of examples in a prompt.",
+  facts: { "parameters kept": "n d", "parameters trained": "the same" },
   aliases: ["context-prompt", "cpt"],
   title: "CPT",
   options: {

@@ -112,6 +112,7 @@ const FROM: Options = {
 export const iptDefinition: MethodDefinition = {
   name: "ipt",
   summary: "Trains a few numbers that a decoder, learned from many tasks, turns into a prompt.",
+  facts: { "parameters kept": "k, or n d decoded", "parameters trained": "k a task; the autoencoder once" },
   title: "intrinsic prompt tuning",
   aliases: ["intrinsic-prompt-tuning"],
   options: {},

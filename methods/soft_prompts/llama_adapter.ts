@@ -56,6 +56,7 @@ export type LlamaAdapterParams = { readonly prompt: Tensor; readonly gate: Tenso
 export const llamaAdapter: DefinedMethod<LlamaAdapterOptions> = defineMethod<LlamaAdapterOptions>({
   name: "llama-adapter",
   summary: "Lets the upper attentions read trained rows, through gates that start at zero.",
+  facts: { "parameters kept": "L (n d + h)", "parameters trained": "the same" },
   aliases: ["adaption-prompt"],
   title: "LLaMA-Adapter",
   options: {

@@ -75,6 +75,7 @@ export const multitaskPromptTuning: DefinedMethod<MultitaskPromptTuningOptions, 
   >({
     name: "multitask-prompt-tuning",
     summary: "A prompt that tasks share, times a low-rank matrix of each task's own.",
+    facts: { "parameters kept": "n d and r (n + d) a task", "parameters trained": "the same" },
     aliases: ["multitask-prompt", "mpt"],
     title: "multitask prompt tuning",
     options: {

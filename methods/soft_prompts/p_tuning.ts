@@ -55,6 +55,7 @@ export const pTuning: DefinedMethod<PTuningOptions, PromptEncoderParams> = defin
 >({
   name: "p-tuning",
   summary: "Trains prompt rows through a small encoder that makes them.",
+  facts: { "parameters kept": "n d", "parameters trained": "and the encoder" },
   title: "P-tuning",
   options: {
     length: lengthOption(9),

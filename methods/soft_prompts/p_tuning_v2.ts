@@ -61,6 +61,7 @@ export const pTuningV2: DefinedMethod<PTuningV2Options, PTuningV2Parts> = define
 >({
   name: "p-tuning-v2",
   summary: "Puts trained rows before every attention's keys and values, and trains the classifier.",
+  facts: { "parameters kept": "2 n d a layer", "parameters trained": "the same" },
   title: "P-tuning v2",
   options: {
     length: lengthOption(20),

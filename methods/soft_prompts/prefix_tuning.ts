@@ -120,6 +120,7 @@ export const positionsOption = (
 export const prefixTuning: DefinedMethod<PrefixTuningOptions> = defineMethod<PrefixTuningOptions>({
   name: "prefix-tuning",
   summary: "Puts trained keys and values before those of the text at every attention.",
+  facts: { "parameters kept": "2 n d an attention kind and layer", "parameters trained": "and the MLP" },
   aliases: ["prefix"],
   title: "prefix tuning",
   options: {

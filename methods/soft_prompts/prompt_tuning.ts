@@ -53,6 +53,7 @@ export const promptTuning: DefinedMethod<PromptTuningOptions, PromptParams> = de
 >({
   name: "prompt-tuning",
   summary: "Puts trained rows before the embedded text.",
+  facts: { "parameters kept": "n d", "parameters trained": "n d" },
   aliases: ["prompt"],
   title: "prompt tuning",
   options: {

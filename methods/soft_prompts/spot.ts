@@ -134,6 +134,7 @@ const FROM: Options = {
 export const spotDefinition: MethodDefinition = {
   name: "spot",
   summary: "Prompt tuning that starts from the trained prompts of other tasks.",
+  facts: { "parameters kept": "n d", "parameters trained": "n d" },
   title: "SPoT",
   options: { weights: weightsOption, where: whereOption },
   recorded: ({ config }) => config,

@@ -60,6 +60,7 @@ export type BoftParams = { readonly r: Tensor; readonly s: Tensor };
 export const boft: DefinedMethod<BoftOptions> = defineLinear<BoftOptions, BoftParams>({
   name: "boft",
   summary: "Turns weights by sparse orthogonal factors in the pattern of a butterfly.",
+  facts: { parameters: "m c in + out", merges: "yes" },
   title: "BOFT",
   options: {
     blocks: option(blocksSchema, "the pieces of an input that are rotated, by size or number", { size: 4 }),

@@ -47,6 +47,7 @@ export interface C3aOptions extends TargetOptions {
 export const c3a: DefinedMethod<C3aOptions> = defineLinear<C3aOptions, { readonly kernel: Tensor }>({
   name: "c3a",
   summary: "Adds a circular convolution to chosen layers, in blocks.",
+  facts: { parameters: "in out / c", merges: "yes" },
   title: "C3A",
   options: {
     block: option(bounded(count, "width"), "c, the size of the circulant blocks", 256),

@@ -63,6 +63,7 @@ type DeftMatrices = { readonly p: Tensor; readonly r?: Tensor };
 export const deft: DefinedMethod<DeftOptions> = defineLinear<DeftOptions, DeftMatrices>({
   name: "deft",
   summary: "Removes a layer's output in a small subspace, and learns a new one there.",
+  facts: { parameters: "r (in + out); PaRa r out", merges: "yes, but not out again" },
   title: "DEFT",
   options: {
     rank: option(rankSchema, "r, the rank of P and R, at most a layer's outputs", 8),

@@ -58,6 +58,7 @@ export const fourierft: DefinedMethod<FourierFtOptions> = defineLinear<
 >({
   name: "fourierft",
   summary: "Trains a few Fourier coefficients of each weight's update.",
+  facts: { parameters: "n a layer", merges: "yes" },
   title: "FourierFT",
   options: {
     frequencies: option(frequencySchema, "n, how many frequencies a layer has", 1000),

@@ -67,6 +67,7 @@ export type GraloraParams = {
 export const gralora: DefinedMethod<GraloraOptions> = defineLinear<GraloraOptions, GraloraParams>({
   name: "gralora",
   summary: "LoRA on each block of a weight that is cut into a grid.",
+  facts: { parameters: "r (in + out); hybrid (r + h) (in + out)", merges: "yes" },
   title: "GraLoRA",
   options: {
     rank: option(rankSchema, "r, a multiple of k", 32),

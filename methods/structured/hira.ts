@@ -44,6 +44,7 @@ export type HiraFactors = { readonly a: Tensor; readonly b: Tensor };
 export const hira: DefinedMethod<HiraOptions> = defineLinear<HiraOptions, HiraFactors>({
   name: "hira",
   summary: "Multiplies each weight, entry by entry, by a low-rank update.",
+  facts: { parameters: "r (in + out)", merges: "yes", source: "Huang et al., ICLR 2025" },
   options: {
     rank: option(rankSchema, "r, the rank of the factors", 32),
     rankPattern,

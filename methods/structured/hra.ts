@@ -62,6 +62,7 @@ export interface HraOptions extends TargetOptions {
 export const hra: DefinedMethod<HraOptions> = defineLinear<HraOptions, { readonly u: Tensor }>({
   name: "hra",
   summary: "Turns a layer's input by a chain of trained reflections.",
+  facts: { parameters: "r in", merges: "yes" },
   title: "HRA",
   options: {
     rank: option(rankSchema, "r, the number of reflections; an even one leaves the model unchanged", 8),

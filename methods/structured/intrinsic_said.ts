@@ -83,6 +83,7 @@ export interface IntrinsicSaidOptions {
 export const intrinsicSaid: DefinedMethod<IntrinsicSaidOptions> = defineMethod<IntrinsicSaidOptions>({
   name: "intrinsic-said",
   summary: "Trains all weights through a random projection of one short vector.",
+  facts: { parameters: "d in all, with a λ for each tensor or layer", merges: "yes; changes every weight" },
   aliases: ["said"],
   title: "Intrinsic SAID",
   options: {

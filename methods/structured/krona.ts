@@ -55,6 +55,7 @@ export type KronaFactors = { readonly a: Tensor; readonly b: Tensor };
 export const krona: DefinedMethod<KronaOptions> = defineLinear<KronaOptions, KronaFactors>({
   name: "krona",
   summary: "Adds a Kronecker product of two trained matrices to each weight.",
+  facts: { parameters: "o1 i1 + o2 i2", merges: "yes" },
   title: "KronA",
   options: {
     scale: option(number, "s, by which the update is multiplied", 1),

@@ -55,6 +55,7 @@ export type LohaFactors = {
 export const loha: DefinedMethod<LohaOptions> = defineLinear<LohaOptions, LohaFactors>({
   name: "loha",
   summary: "Adds the entrywise product of two low-rank matrices to each weight.",
+  facts: { parameters: "2r (in + out)", merges: "yes" },
   title: "LoHa",
   options: {
     rank: option(rankSchema, "r, the rank of each of the two products", 8),

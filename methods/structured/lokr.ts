@@ -74,6 +74,7 @@ export type LokrFactors = { readonly [name in LokrFactor | `${LokrFactor}${"a" |
 export const lokr: DefinedMethod<LokrOptions> = defineLinear<LokrOptions, LokrFactors>({
   name: "lokr",
   summary: "Adds a Kronecker product whose large factor may have low rank.",
+  facts: { parameters: "o1 i1 + r (o2 + i2), or o1 i1 + o2 i2", merges: "yes" },
   title: "LoKr",
   options: {
     // A rank above a layer's sizes, however large, asks for full factors.

@@ -64,6 +64,7 @@ interface MissFields extends MissCommon {
 export const miss: DefinedMethod<MissOptions> = defineLinear<MissFields, { readonly block: Tensor }>({
   name: "miss",
   summary: "Sums pieces of the input and maps them by one small trained matrix.",
+  facts: { parameters: "r out", merges: "yes" },
   aliases: ["bone"],
   title: "MiSS",
   options: {

@@ -56,6 +56,7 @@ export interface OftOptions extends TargetOptions {
 export const oft: DefinedMethod<OftOptions> = defineLinear<OftOptions, { readonly q: Tensor }>({
   name: "oft",
   summary: "Turns each weight by a block-diagonal orthogonal matrix.",
+  facts: { parameters: "in (c − 1) / 2", merges: "yes" },
   title: "OFT",
   options: {
     blocks: option(blocksSchema, "the pieces of an input that are rotated, by size or number", { size: 32 }),

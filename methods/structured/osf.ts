@@ -77,6 +77,7 @@ export type OsfParams = {
 export const osf: DefinedMethod<OsfOptions> = defineMethod<OsfOptions>({
   name: "osf",
   summary: "Trains each weight's small singular triples, orthogonally to the large ones.",
+  facts: { parameters: "(min(in, out) − k) (in + out + 1)", merges: "yes" },
   title: "OSF",
   options: {
     ...TARGETS,

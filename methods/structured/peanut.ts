@@ -45,6 +45,7 @@ export interface PeanutOptions extends TargetOptions {
 export const peanut: DefinedMethod<PeanutOptions> = defineLinear<PeanutOptions>({
   name: "peanut",
   summary: "Computes each weight's update from the weight itself by a small network.",
+  facts: { parameters: "2 r out + 2 n r²", merges: "yes, but not out again" },
   title: "PEANuT",
   options: {
     rank: option(rankSchema, "r, the width of the network", 32),

@@ -166,6 +166,7 @@ const psoftOptions: OptionsOf<Omit<PsoftOptions, "subspace">> = {
 export const psoftDefinition: MethodDefinition = {
   name: "psoft",
   summary: "Turns and scales each weight within its main singular subspace.",
+  facts: { parameters: "r (r − 1) / 2 + 2 r", merges: "yes" },
   title: "PSOFT",
   options: psoftOptions,
   restore: (config, { params }) => {

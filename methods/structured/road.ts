@@ -70,6 +70,7 @@ const even: OptionSchema<number> = {
 export const road: DefinedMethod<RoadOptions> = defineLinear<RoadOptions, RoadParams>({
   name: "road",
   summary: "Turns and scales a layer's outputs, two by two.",
+  facts: { parameters: "out, 2 out or 4 out", merges: "yes, the bias too" },
   title: "RoAd",
   options: {
     variant: option(oneOf(1, 2, 4), "how many angles and scales each pair of outputs has", 1),

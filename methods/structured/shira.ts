@@ -55,6 +55,7 @@ const sizeOf = ({ spec }: Model): number => sparseRank(chooseTargets(spec, {}));
 export const shira: DefinedMethod<ShiraOptions> = defineLinear<ShiraOptions, ShiraParams>({
   name: "shira",
   summary: "Trains a few randomly chosen entries of each weight.",
+  facts: { parameters: "r (in + out), and their places", merges: "yes" },
   title: "SHiRA",
   options: {
     rank: option(rankSchema, "r, the rank of a LoRA with as many parameters", 32),

@@ -76,6 +76,7 @@ export interface WaveFtOptions extends TargetOptions {
 export const waveft: DefinedMethod<WaveFtOptions> = defineMethod<WaveFtOptions>({
   name: "waveft",
   summary: "Trains a few wavelet coefficients of each weight's update.",
+  facts: { parameters: "n a layer", merges: "yes" },
   title: "WaveFT",
   options: {
     ...TARGETS,
