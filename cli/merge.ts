@@ -9,10 +9,13 @@ import {
   type Model,
   weightLeaves,
 } from "../core/mod.ts";
+import { basename, dirname, join } from "node:path";
+import { writeTextAtomically } from "../formats/atomic_write.ts";
 import { modelOfAdapter } from "../io/layer_replication.ts";
 import { newOutput } from "../io/new_output.ts";
 import { saveModel } from "../io/save_model.ts";
 import { loadTask } from "../io/task_file.ts";
+import { modelfile } from "./merge/modelfile.ts";
 import { choice, type Command, onePath } from "./terminal/arguments.ts";
 import { UsageError } from "../tuning/usage_error.ts";
 import {
@@ -33,6 +36,8 @@ interface MergeFlags extends ModelFlags {
   readonly dtype?: DType | "same";
   readonly baseType?: DType;
   readonly overwrite?: true;
+  /** Write a Modelfile for a model of this name. */
+  readonly ollama?: string;
   readonly json?: true;
 }
 
@@ -61,6 +66,7 @@ export function merge(program: Command): void {
       ),
     )
     .option("--overwrite", "replace an existing output")
+    .option("--ollama <name>", "also a Modelfile beside the .gguf, for ollama create")
     .option("--json", "print JSON")
     .addHelpText(
       "after",
@@ -77,6 +83,9 @@ async function run(flags: MergeFlags): Promise<void> {
     flags.dtype !== undefined && flags.dtype !== "same" && isGguf(flags.dtype) && !output.endsWith(".gguf")
   ) {
     throw new UsageError(`Cannot write ${flags.dtype} into a folder: give an --output that ends in .gguf`);
+  }
+  if (flags.ollama !== undefined && !output.endsWith(".gguf")) {
+    throw new UsageError("Expected an --output that ends in .gguf with --ollama: Ollama runs such files");
   }
   const place = newOutput(output, flags.overwrite ?? false);
   const task = await loadTask(from);
@@ -100,10 +109,18 @@ async function run(flags: MergeFlags): Promise<void> {
       leaves: "lazy",
       dtype: dtype === "same" ? "same" : "f32",
     });
+    // Made first: a template that has no such form is no reason to write half.
+    const recipe = flags.ollama === undefined
+      ? undefined
+      : modelfile(`./${basename(output)}`, opened.model.tokenizer);
     await place.write((path) => saveModel(path, merged, dtype === "same" ? {} : { dtype }));
+    if (recipe !== undefined) await writeTextAtomically(join(dirname(output), "Modelfile"), recipe);
     if (flags.json) {
       printJson({ output, dtype, base: { model: model.source, quantized: base ?? null }, ...loss });
     } else print(summary(output, dtype, adapter.method.name, loss));
+    if (flags.ollama !== undefined && !flags.json) {
+      print(`Next: ollama create ${flags.ollama} -f ${join(dirname(output), "Modelfile")}`);
+    }
   } finally {
     opened.close();
   }
