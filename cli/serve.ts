@@ -1,10 +1,14 @@
 /** `graft serve`: a model and its adapters behind OpenAI's HTTP interface, on this machine. */
-import { type Adapter, memory } from "../core/mod.ts";
+import { type Adapter, graft, memory, type Model } from "../core/mod.ts";
 import { loadTask } from "../io/task_file.ts";
 import { contextLength } from "../models/mod.ts";
 import { engine } from "../serve/engine.ts";
 import { respond } from "../serve/handler.ts";
 import type { Service } from "../serve/service.ts";
+import type { VectorMaker } from "../serve/embeddings.ts";
+import { localCopy } from "../io/local_path.ts";
+import { embeddedIds, embedderOf, embeddingForm, embedTexts } from "../io/sentence_transformers.ts";
+import type { Tokenizer } from "../formats/tokenizer.ts";
 import {
   bytes,
   type Command,
@@ -131,6 +135,7 @@ async function listen(
   using interrupt = interruptible(() => stop.resolve());
   const service: Service = {
     model,
+    vectors: await vectorsOf(model, adapters),
     engine: running,
     base,
     adapters: names,
@@ -162,6 +167,22 @@ async function listen(
   if (waiting + writing > 0) note(`Finishing ${waiting + writing} texts; Ctrl-C again ends at once`);
   await server.shutdown();
   await running.close();
+}
+
+/** Vectors as the model's folder says, or of the last token's state. */
+async function vectorsOf(
+  model: Model<Tokenizer>,
+  adapters: Readonly<Record<string, Adapter>>,
+): Promise<VectorMaker> {
+  const form = await embeddingForm(await localCopy(model.source ?? "") ?? "");
+  return {
+    embed: async (texts, adapter) => {
+      const tuned = adapter === null ? model : graft(model, adapters[adapter]!);
+      const embedder = embedderOf(tuned, { pooling: "last", ...form });
+      const tokens = texts.reduce((sum, text) => sum + embeddedIds(embedder, text).length, 0);
+      return { vectors: await embedTexts(embedder, texts), tokens };
+    },
+  };
 }
 
 /** Seconds since 1970. */

@@ -1,9 +1,11 @@
 /**
- * OpenAI's HTTP interface to an engine: POST /v1/chat/completions and /v1/completions, GET /v1/models, and GET /health.
+ * OpenAI's HTTP interface to an engine: POST /v1/chat/completions, /v1/completions and /v1/embeddings, GET /v1/models, and
+ * GET /health.
  */
 import { isObject } from "../formats/strict_json.ts";
 import { CHAT, COMPLETION, type Form, usageOf } from "./answer.ts";
 import { type GenerationRequest, parseChatRequest, parseCompletionRequest } from "./requests.ts";
+import { embeddings, parseEmbeddingRequest } from "./embeddings.ts";
 import type { PendingText } from "./engine.ts";
 import type { Fields } from "./fields.ts";
 import { Problem, problemOf, problemResponse } from "./problem.ts";
@@ -72,9 +74,15 @@ async function route(service: Service, request: Request): Promise<Response> {
       const asked = parseCompletionRequest(await body(service, request));
       return await answer(service, request, COMPLETION, asked, asked.prompts.map(idsOf(service)), "prompt");
     }
+    case "/v1/embeddings": {
+      const asked = parseEmbeddingRequest(await body(service, request));
+      return await embeddings(service.vectors, asked, adapterOf(service, asked.model));
+    }
     default:
       throw new Problem(
-        `There is no ${path || "/"}: there are /v1/chat/completions, /v1/completions, /v1/models`,
+        `There is no ${
+          path || "/"
+        }: there are /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/models`,
         { status: 404, code: "not_found" },
       );
   }

@@ -1,6 +1,7 @@
 /** What the HTTP interface serves: an engine, a base and its adapters. */
 import type { Model } from "../core/mod.ts";
 import type { Tokenizer } from "../formats/tokenizer.ts";
+import type { VectorMaker } from "./embeddings.ts";
 import type { Engine } from "./engine.ts";
 
 /** The service behind the interface. */
@@ -13,6 +14,8 @@ export interface Service {
   readonly base: string;
   /** The engine's adapters, by name. */
   readonly adapters: readonly string[];
+  /** Makes vectors of texts; absent where the server makes none. */
+  readonly vectors?: VectorMaker;
   /** Maximum number of tokens of a prompt and its text together. */
   readonly maxLength: number;
   /** Maximum size of a body in bytes. */
