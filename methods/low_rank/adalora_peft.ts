@@ -4,11 +4,12 @@
  * stored; s keeps `init_r`. The field `r` is ignored. PEFT's lists say which triplets remain; our
  * `rankPattern` says how many, since only those are stored.
  */
+import type { Filled } from "../../core/options/mod.ts";
 import { byPattern, type Json, type MatrixPlace, sizesOf } from "../../core/mod.ts";
 import { adalora, type AdaloraOptions } from "./adalora.ts";
 import { loraPeft } from "./lora_peft.ts";
 import { numberField, type PeftCodec, type PeftFields, type PeftTensor, wrong } from "../peft/codec.ts";
-import { peftLayer } from "../peft/layers.ts";
+import { peftLayer, withDefaults } from "../peft/layers.ts";
 
 /**
  * Codec of `peft_type` "ADALORA".
@@ -62,32 +63,36 @@ export const adaloraPeft: PeftCodec<AdaloraOptions> = {
       ...rankPattern && { rankPattern },
     };
   },
-  write: (options) => {
-    const { rank = 12, initialSteps = 0, finalSteps = 0 } = options;
+  write: (given) => {
+    const options = withDefaults(adalora, given);
+    const { rank, initialSteps, finalSteps } = options;
     return {
       init_r: rank,
-      target_r: options.targetRank ?? 8,
+      target_r: options.targetRank ?? 8, // PEFT has one always
       lora_alpha: options.alpha ?? rank,
-      lora_dropout: options.dropout ?? 0,
-      orth_reg_weight: options.orthogonality ?? 0.5,
+      lora_dropout: options.dropout,
+      orth_reg_weight: options.orthogonality,
       tinit: initialSteps,
       tfinal: finalSteps,
-      deltaT: options.interval ?? 1,
-      beta1: options.beta1 ?? 0.85,
-      beta2: options.beta2 ?? 0.85,
+      deltaT: options.interval,
+      beta1: options.beta1,
+      beta2: options.beta2,
       // PEFT refuses a config without it, even for a finished adapter.
       total_step: options.totalSteps ?? initialSteps + finalSteps + 1,
       rank_pattern: listsOf(options.rankPattern, rank),
     };
   },
   method: adalora,
-  tensors: (places, options) => places.flatMap((place) => tensorsOf(place, options)),
+  tensors: (places, given) => {
+    const options = withDefaults(adalora, given);
+    return places.flatMap((place) => tensorsOf(place, options));
+  },
 };
 
-function tensorsOf(place: MatrixPlace, options: AdaloraOptions): readonly PeftTensor[] {
+function tensorsOf(place: MatrixPlace, options: Filled<AdaloraOptions>): readonly PeftTensor[] {
   const { path } = peftLayer("AdaLoRA", place, "with Conv1D");
   const { inFeatures, outFeatures } = sizesOf(place);
-  const r = byPattern(options.rankPattern, path, options.rank ?? 12);
+  const r = byPattern(options.rankPattern, path, options.rank);
   return [
     { path: `${path}.a`, key: `${path}.lora_A`, shape: [r, inFeatures] },
     { path: `${path}.e`, key: `${path}.lora_E`, shape: [r, 1] },

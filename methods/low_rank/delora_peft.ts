@@ -1,7 +1,7 @@
 /** DeLoRA in PEFT folders: `delora_A`, `delora_B`, `delora_lambda` and the column norms `delora_w_norm` below the layer's path. */
 import { delora, type DeloraOptions, deloraRank } from "./delora.ts";
 import { numberField, patternField, type PeftCodec } from "../peft/codec.ts";
-import { LAYER_FIELDS, peftLayer } from "../peft/layers.ts";
+import { LAYER_FIELDS, peftLayer, withDefaults } from "../peft/layers.ts";
 
 /**
  * Codec of `peft_type` "DELORA". Its `module_dropout` drops inputs, not modules.
@@ -41,24 +41,26 @@ export const deloraPeft: PeftCodec<DeloraOptions> = {
       initialization: fields["init_weights"] === true ? "zero" : "none",
     };
   },
-  write: (options) => {
+  write: (given) => {
+    const options = withDefaults(delora, given);
     if (options.initialization === "copy") {
       throw new TypeError(
         'PEFT has no DeLoRA with a frozen copy of its start: train with initialization "zero", or merge the adapter',
       );
     }
     return {
-      r: options.rank ?? 8,
-      delora_lambda: options.lambda ?? 15,
+      r: options.rank,
+      delora_lambda: options.lambda,
       rank_pattern: options.rankPattern ?? {},
       lambda_pattern: options.lambdaPattern ?? {},
-      module_dropout: options.dropout ?? 0,
+      module_dropout: options.dropout,
       init_weights: options.initialization !== "none",
     };
   },
   method: delora,
-  tensors: (places, options) =>
-    places.flatMap((place) => {
+  tensors: (places, given) => {
+    const options = withDefaults(delora, given);
+    return places.flatMap((place) => {
       const { path, inFeatures, outFeatures } = peftLayer("DeLoRA", place, "without Conv1D");
       const r = deloraRank(path, options);
       return [
@@ -67,5 +69,6 @@ export const deloraPeft: PeftCodec<DeloraOptions> = {
         { path: `${path}.lambda`, key: `${path}.delora_lambda`, shape: [1] },
         { path: `${path}.frozen.norms`, key: `${path}.delora_w_norm`, shape: [inFeatures] },
       ];
-    }),
+    });
+  },
 };

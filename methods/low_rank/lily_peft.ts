@@ -3,10 +3,11 @@
  * below the path of every layer, also where layers share them. Layers share parameters if they have the same
  * shape and end in the same name of `target_modules`, or match the pattern.
  */
+import type { Filled } from "../../core/options/mod.ts";
 import type { Json, MatrixPlace } from "../../core/mod.ts";
 import { lily, lilyLayers, type LilyOptions } from "./lily.ts";
 import { flagField, numberField, type PeftCodec, type PeftFields, wrong } from "../peft/codec.ts";
-import { LAYER_FIELDS, peftLayer } from "../peft/layers.ts";
+import { LAYER_FIELDS, peftLayer, withDefaults } from "../peft/layers.ts";
 
 /**
  * Codec of `peft_type` "LILY".
@@ -32,17 +33,21 @@ export const lilyPeft: PeftCodec<LilyOptions> = {
     mean: "batch",
     sharing: sharingOf(fields["target_modules"]),
   }),
-  write: (options) => ({
-    r: options.rank ?? 32,
-    stride_A: options.stride ?? 1,
-    num_B: options.experts ?? 2,
-    scaling: options.scale ?? 1,
-    init_weights: options.initialization !== "none",
-  }),
+  write: (given) => {
+    const options = withDefaults(lily, given);
+    return {
+      r: options.rank,
+      stride_A: options.stride,
+      num_B: options.experts,
+      scaling: options.scale,
+      init_weights: options.initialization !== "none",
+    };
+  },
   method: lily,
-  tensors: (places, options) => {
+  tensors: (places, given) => {
+    const options = withDefaults(lily, given);
     const layers = lilyLayers(places, options);
-    const { rank: r = 32, experts = 2 } = options;
+    const { rank: r, experts } = options;
     return layers.flatMap(({ place, a, b }) => {
       const { path, inFeatures, outFeatures } = peftLayer("Lily", place, "without Conv1D");
       const others = (matrix: "a" | "b", name: string): readonly string[] =>
@@ -86,7 +91,7 @@ function sharingOf(targets: Json | undefined): NonNullable<LilyOptions["sharing"
  */
 function checkSharing(
   places: readonly MatrixPlace[],
-  options: LilyOptions,
+  options: Filled<LilyOptions>,
   { target_modules: targets }: PeftFields,
 ): void {
   if (options.mean !== "batch") {
@@ -96,7 +101,7 @@ function checkSharing(
   }
   const shared = (sharing: NonNullable<LilyOptions["sharing"]>): string =>
     lilyLayers(places, { ...options, sharing }).map(({ a, b }) => `${a} ${b}`).join();
-  if (shared(options.sharing ?? "modules") !== shared(sharingOf(targets))) {
+  if (shared(options.sharing) !== shared(sharingOf(targets))) {
     throw new RangeError(
       `Cannot save this lily as a PEFT folder: there layers of one shape share by the names ${
         JSON.stringify(targets)

@@ -5,6 +5,7 @@
  *   embedding      lora_embedding_A [r, rows]   lora_embedding_B [width, r]
  *   bias           base_layer.bias on an adapted layer, bias elsewhere: the new bias itself, not a difference
  */
+import type { Filled } from "../../core/options/mod.ts";
 import { byPattern, type Json, type MatrixPlace, sizesOf } from "../../core/mod.ts";
 import { lora, type LoraOptions } from "./lora.ts";
 import { loraPlus, type LoraPlusOptions } from "./lora_plus.ts";
@@ -16,7 +17,7 @@ import {
   type PeftTensor,
   wrong,
 } from "../peft/codec.ts";
-import { biasTensors } from "../peft/layers.ts";
+import { biasTensors, withDefaults } from "../peft/layers.ts";
 import { loraPart } from "./lora_config_peft.ts";
 
 /**
@@ -98,30 +99,36 @@ export const loraPeft: PeftCodec<LoraOptions> = {
       branchBias: flagField(fields, "lora_bias"),
     };
   },
-  write: (options) => ({
-    r: options.rank ?? 8,
-    lora_alpha: options.alpha ?? options.rank ?? 8,
-    use_rslora: options.scaling === "rankStabilized",
-    lora_dropout: options.dropout ?? 0,
-    rank_pattern: options.rankPattern ?? {},
-    alpha_pattern: options.alphaPattern ?? {},
-    init_lora_weights: { default: true, none: false, gaussian: "gaussian", orthogonal: "orthogonal" }[
-      options.initialization ?? "default"
-    ],
-    bias: { none: "none", adapted: "lora_only", all: "all" }[options.bias ?? "none"],
-    lora_bias: options.branchBias ?? false,
-  }),
+  write: (given) => {
+    const options = withDefaults(lora, given);
+    return {
+      r: options.rank,
+      lora_alpha: options.alpha ?? options.rank,
+      use_rslora: options.scaling === "rankStabilized",
+      lora_dropout: options.dropout,
+      rank_pattern: options.rankPattern ?? {},
+      alpha_pattern: options.alphaPattern ?? {},
+      init_lora_weights: { default: true, none: false, gaussian: "gaussian", orthogonal: "orthogonal" }[
+        options.initialization
+      ],
+      bias: { none: "none", adapted: "lora_only", all: "all" }[options.bias],
+      lora_bias: options.branchBias,
+    };
+  },
   method: lora,
-  tensors: (places, options, spec) => [
-    ...places.flatMap((place) => factors(place, options)),
-    ...options.bias === undefined || options.bias === "none" ? [] : biasTensors(places, options.bias, spec),
-  ],
+  tensors: (places, given, spec) => {
+    const options = withDefaults(lora, given);
+    return [
+      ...places.flatMap((place) => factors(place, options)),
+      ...options.bias === "none" ? [] : biasTensors(places, options.bias, spec),
+    ];
+  },
 };
 
-function factors(place: MatrixPlace, options: LoraOptions): readonly PeftTensor[] {
+function factors(place: MatrixPlace, options: Filled<LoraOptions>): readonly PeftTensor[] {
   const { path } = place;
   const { inFeatures, outFeatures } = sizesOf(place);
-  const rank = byPattern(options.rankPattern, path, options.rank ?? 8);
+  const rank = byPattern(options.rankPattern, path, options.rank);
   const tensor = (slot: string, key: string, shape: readonly number[]): PeftTensor => ({
     path: `${path}.${slot}`,
     key: `${path}.${key}`,

@@ -2,9 +2,10 @@
  * PVeRA in PEFT folders: `pvera_lambda_b` [out] and `pvera_lambda_d` [2r] below the layer's path, and with `save_projection` the
  * shared `pvera_A` and `pvera_B` once, outside the model's own modules.
  */
+import type { Filled } from "../../core/options/mod.ts";
 import type { MatrixPlace } from "../../core/mod.ts";
 import { flagField, numberField, type PeftCodec, type PeftTensor } from "../peft/codec.ts";
-import { LAYER_FIELDS, peftLayer } from "../peft/layers.ts";
+import { LAYER_FIELDS, peftLayer, withDefaults } from "../peft/layers.ts";
 import { pvera, type PveraOptions, pveraShapes } from "./pvera.ts";
 
 const { exclude_modules: _, ...layerFields } = LAYER_FIELDS;
@@ -44,29 +45,35 @@ export const pveraPeft: PeftCodec<PveraOptions> = {
     dropout: numberField(fields, "pvera_dropout"),
     initialD: numberField(fields, "d_initial"),
   }),
-  write: (options) => ({
-    r: options.rank ?? 256,
-    projection_prng_key: options.projectionSeed ?? 0,
-    save_projection: (options.projections ?? "stored") === "stored",
-    pvera_dropout: options.dropout ?? 0,
-    d_initial: options.initialD ?? 0.1,
-  }),
+  write: (given) => {
+    const options = withDefaults(pvera, given);
+    return {
+      r: options.rank,
+      projection_prng_key: options.projectionSeed,
+      save_projection: options.projections === "stored",
+      pvera_dropout: options.dropout,
+      d_initial: options.initialD,
+    };
+  },
   method: pvera,
-  tensors: (places, options) => [
-    ...places.flatMap((place) => vectors(place, options)),
-    ...(options.projections ?? "stored") === "stored" ? projections(places, options) : [],
-  ],
+  tensors: (places, given) => {
+    const options = withDefaults(pvera, given);
+    return [
+      ...places.flatMap((place) => vectors(place, options)),
+      ...options.projections === "stored" ? projections(places, options) : [],
+    ];
+  },
 };
 
-function vectors(place: MatrixPlace, options: PveraOptions): readonly PeftTensor[] {
+function vectors(place: MatrixPlace, options: Filled<PveraOptions>): readonly PeftTensor[] {
   const { path, outFeatures } = peftLayer("PVeRA", place, "with Conv1D");
   return [
     { path: `${path}.lambdaB`, key: `${path}.pvera_lambda_b`, shape: [outFeatures] },
-    { path: `${path}.lambdaD`, key: `${path}.pvera_lambda_d`, shape: [2 * (options.rank ?? 256)] },
+    { path: `${path}.lambdaD`, key: `${path}.pvera_lambda_d`, shape: [2 * options.rank] },
   ];
 }
 
-function projections(places: readonly MatrixPlace[], options: PveraOptions): readonly PeftTensor[] {
+function projections(places: readonly MatrixPlace[], options: Filled<PveraOptions>): readonly PeftTensor[] {
   const { a, b } = pveraShapes(places, options);
   return [
     { path: "frozen.a", key: "base_model.pvera_A", shape: a },

@@ -3,9 +3,10 @@
  * and with `save_projection` the shared `randlora_A` [r, 1, min] and `randlora_B` [max, n, r], outside the
  * model's own modules and again below every layer's path.
  */
+import type { Filled } from "../../core/options/mod.ts";
 import type { MatrixPlace } from "../../core/mod.ts";
 import { flagField, numberField, type PeftCodec, type PeftFields, type PeftTensor } from "../peft/codec.ts";
-import { LAYER_FIELDS, peftLayer } from "../peft/layers.ts";
+import { LAYER_FIELDS, peftLayer, withDefaults } from "../peft/layers.ts";
 import { randlora, type RandLoraOptions, randLoraScaleShapes, randLoraShapes } from "./randlora.ts";
 
 const { exclude_modules: _, ...layerFields } = LAYER_FIELDS;
@@ -46,21 +47,27 @@ export const randloraPeft: PeftCodec<RandLoraOptions> = {
     dropout: numberField(fields, "randlora_dropout"),
     initialization: flagField(fields, "init_weights") ? "zeros" : "normal",
   }),
-  write: (options) => ({
-    r: options.rank ?? 32,
-    randlora_alpha: options.alpha ?? 20 * (options.rank ?? 32),
-    sparse: options.bases === "sparse",
-    very_sparse: options.bases === "verySparse",
-    projection_prng_key: options.projectionSeed ?? 0,
-    save_projection: (options.projections ?? "stored") === "stored",
-    randlora_dropout: options.dropout ?? 0,
-    init_weights: options.initialization !== "normal",
-  }),
+  write: (given) => {
+    const options = withDefaults(randlora, given);
+    return {
+      r: options.rank,
+      randlora_alpha: options.alpha ?? 20 * options.rank,
+      sparse: options.bases === "sparse",
+      very_sparse: options.bases === "verySparse",
+      projection_prng_key: options.projectionSeed,
+      save_projection: options.projections === "stored",
+      randlora_dropout: options.dropout,
+      init_weights: options.initialization !== "normal",
+    };
+  },
   method: randlora,
-  tensors: (places, options) => [
-    ...places.flatMap((place) => scales(place, options)),
-    ...(options.projections ?? "stored") === "stored" ? bases(places, options) : [],
-  ],
+  tensors: (places, given) => {
+    const options = withDefaults(randlora, given);
+    return [
+      ...places.flatMap((place) => scales(place, options)),
+      ...options.projections === "stored" ? bases(places, options) : [],
+    ];
+  },
 };
 
 /** PEFT checks `very_sparse` first. */
@@ -69,7 +76,7 @@ function basesOf(fields: PeftFields): NonNullable<RandLoraOptions["bases"]> {
   return flagField(fields, "sparse") ? "sparse" : "uniform";
 }
 
-function scales(place: MatrixPlace, options: RandLoraOptions): readonly PeftTensor[] {
+function scales(place: MatrixPlace, options: Filled<RandLoraOptions>): readonly PeftTensor[] {
   const { path } = peftLayer("RandLoRA", place, "with Conv1D");
   const { lambda, gamma } = randLoraScaleShapes(place, options);
   return [
@@ -78,7 +85,7 @@ function scales(place: MatrixPlace, options: RandLoraOptions): readonly PeftTens
   ];
 }
 
-function bases(places: readonly MatrixPlace[], options: RandLoraOptions): readonly PeftTensor[] {
+function bases(places: readonly MatrixPlace[], options: Filled<RandLoraOptions>): readonly PeftTensor[] {
   const { a, b } = randLoraShapes(places, options);
   const each = (name: string): readonly string[] => places.map(({ path }) => `${path}.${name}`);
   return [

@@ -4,7 +4,7 @@
  */
 import { chooseTargets, type Json } from "../../core/mod.ts";
 import { flagField, numberField, type PeftCodec, wrong } from "../peft/codec.ts";
-import { LAYER_FIELDS, placesIn } from "../peft/layers.ts";
+import { LAYER_FIELDS, placesIn, withDefaults } from "../peft/layers.ts";
 import { tinyLora, type TinyLoraOptions, tinyLoraShapes } from "./tiny_lora.ts";
 
 const { exclude_modules: _, ...layerFields } = LAYER_FIELDS;
@@ -46,26 +46,28 @@ export const tinyLoraPeft: PeftCodec<TinyLoraOptions> = {
     initialization: startOf(fields["init_weights"]),
     dropout: numberField(fields, "tinylora_dropout"),
   }),
-  write: (options) => ({
-    r: options.rank ?? 2,
-    u: options.dimension ?? 64,
-    weight_tying: options.tying ?? 0,
-    projection_seed: options.projectionSeed ?? 42,
-    save_projection: (options.projections ?? "stored") === "stored",
-    init_weights: options.initialization === "uniform" ? "uniform" : true,
-    tinylora_dropout: options.dropout ?? 0,
-  }),
+  write: (given) => {
+    const options = withDefaults(tinyLora, given);
+    return {
+      r: options.rank,
+      u: options.dimension,
+      weight_tying: options.tying,
+      projection_seed: options.projectionSeed,
+      save_projection: options.projections === "stored",
+      init_weights: options.initialization === "uniform" ? "uniform" : true,
+      tinylora_dropout: options.dropout,
+    };
+  },
   method: tinyLora,
   // Gradients of shared vectors belong to no layer.
   adapted: (_, params, options, spec) => {
     const own = placesIn(params, spec);
     return own.length > 0 ? own : chooseTargets(spec, options);
   },
-  tensors: (places, options) => {
+  tensors: (places, given) => {
+    const options = withDefaults(tinyLora, given);
     const { vectors, layers } = tinyLoraShapes(places, options);
-    const names = (options.projections ?? "stored") === "stored"
-      ? ["a", "b", "p"] as const
-      : ["a", "b"] as const;
+    const names = options.projections === "stored" ? ["a", "b", "p"] as const : ["a", "b"] as const;
     return [
       ...Object.entries(vectors).map(([group, shape]) => ({
         path: `v.${group}`,

@@ -1,7 +1,7 @@
 /** Uni-LoRA in PEFT folders: `unilora_theta_d` [d] once, outside the model's own modules; P follows from the seed. */
 import type { MatrixPlace, Method, Spec, Tensor, Tree } from "../../core/mod.ts";
 import { flagField, numberField, type PeftCodec } from "../peft/codec.ts";
-import { LAYER_FIELDS, peftLayer } from "../peft/layers.ts";
+import { LAYER_FIELDS, peftLayer, withDefaults } from "../peft/layers.ts";
 import { uniLora, type UniLoraOptions } from "./uni_lora.ts";
 
 const { exclude_modules: _, ...layerFields } = LAYER_FIELDS;
@@ -42,27 +42,29 @@ export const uniLoraPeft: PeftCodec<UniLoraOptions> = {
     bound: numberField(fields, "init_theta_d_bound"),
     dropout: numberField(fields, "unilora_dropout"),
   }),
-  write: (options) => {
+  write: (given) => {
+    const options = withDefaults(uniLora, given);
     if (options.assignment !== "balanced") {
       throw new TypeError(
         'Cannot save uni-lora for PEFT with columns drawn each by itself: there they stand in equal numbers, assignment "balanced"',
       );
     }
     return {
-      r: options.rank ?? 4,
-      proj_seed: options.projectionSeed ?? 42,
-      theta_d_length: options.dimension ?? 256,
-      unilora_dropout: options.dropout ?? 0,
-      init_theta_d_bound: options.bound ?? 0.02,
+      r: options.rank,
+      proj_seed: options.projectionSeed,
+      theta_d_length: options.dimension,
+      unilora_dropout: options.dropout,
+      init_theta_d_bound: options.bound,
       init_weights: options.initialization !== "normal",
     };
   },
   method: uniLora,
   adapted: ({ method, params: all }, params, _, spec) =>
     placesReading(params["theta"] as Tensor, method, all, spec),
-  tensors: (places, options) => {
+  tensors: (places, given) => {
+    const options = withDefaults(uniLora, given);
     places.forEach((place) => peftLayer("Uni-LoRA", place, "with Conv1D"));
-    return [{ path: "theta", key: "base_model.unilora_theta_d", shape: [options.dimension ?? 256] }];
+    return [{ path: "theta", key: "base_model.unilora_theta_d", shape: [options.dimension] }];
   },
 };
 

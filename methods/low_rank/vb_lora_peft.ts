@@ -3,7 +3,7 @@
  * `vblora_vector_bank` [h, c] once, outside the model's own modules.
  */
 import { numberField, type PeftCodec } from "../peft/codec.ts";
-import { LAYER_FIELDS, peftLayer } from "../peft/layers.ts";
+import { LAYER_FIELDS, peftLayer, withDefaults } from "../peft/layers.ts";
 import { vbLora, type VbLoraOptions, vbLoraShapes } from "./vb_lora.ts";
 
 /**
@@ -42,31 +42,37 @@ export const vbLoraPeft: PeftCodec<VbLoraOptions> = {
     deviation: numberField(fields, "init_logits_std"),
     dropout: numberField(fields, "vblora_dropout"),
   }),
-  write: (options) => ({
-    r: options.rank ?? 4,
-    num_vectors: options.vectors ?? 256,
-    vector_length: options.length ?? 256,
-    topk: options.topK ?? 2,
-    init_vector_bank_bound: options.bankBound ?? 0.02,
-    init_logits_std: options.deviation ?? 0.1,
-    vblora_dropout: options.dropout ?? 0,
-  }),
+  write: (given) => {
+    const options = withDefaults(vbLora, given);
+    return {
+      r: options.rank,
+      num_vectors: options.vectors,
+      vector_length: options.length,
+      topk: options.topK,
+      init_vector_bank_bound: options.bankBound,
+      init_logits_std: options.deviation,
+      vblora_dropout: options.dropout,
+    };
+  },
   method: vbLora,
   standard: ({ config }) =>
     ["t5", "mt5"].includes(String(config.model_type)) ? { targets: "all-linear" } : {},
-  tensors: (places, options) => [
-    ...places.flatMap((place) => {
-      const { path } = peftLayer("VB-LoRA", place, "with Conv1D");
-      const { a, b } = vbLoraShapes(place, options);
-      return [
-        { path: `${path}.logitsA`, key: `${path}.vblora_logits_A`, shape: a },
-        { path: `${path}.logitsB`, key: `${path}.vblora_logits_B`, shape: b },
-      ];
-    }),
-    {
-      path: "bank",
-      key: "base_model.vblora_vector_bank",
-      shape: [options.vectors ?? 256, options.length ?? 256],
-    },
-  ],
+  tensors: (places, given) => {
+    const options = withDefaults(vbLora, given);
+    return [
+      ...places.flatMap((place) => {
+        const { path } = peftLayer("VB-LoRA", place, "with Conv1D");
+        const { a, b } = vbLoraShapes(place, options);
+        return [
+          { path: `${path}.logitsA`, key: `${path}.vblora_logits_A`, shape: a },
+          { path: `${path}.logitsB`, key: `${path}.vblora_logits_B`, shape: b },
+        ];
+      }),
+      {
+        path: "bank",
+        key: "base_model.vblora_vector_bank",
+        shape: [options.vectors, options.length],
+      },
+    ];
+  },
 };

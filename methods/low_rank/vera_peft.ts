@@ -2,9 +2,10 @@
  * VeRA in PEFT folders: `vera_lambda_b` [out] and `vera_lambda_d` [r] below the layer's path, and with `save_projection` the
  * shared `vera_A` and `vera_B` once, outside the model's own modules.
  */
+import type { Filled } from "../../core/options/mod.ts";
 import type { MatrixPlace } from "../../core/mod.ts";
 import { flagField, numberField, type PeftCodec, type PeftTensor } from "../peft/codec.ts";
-import { LAYER_FIELDS, peftLayer } from "../peft/layers.ts";
+import { LAYER_FIELDS, peftLayer, withDefaults } from "../peft/layers.ts";
 import { vera, type VeraOptions, veraScale, veraShapes } from "./vera.ts";
 
 const { exclude_modules: _, ...layerFields } = LAYER_FIELDS;
@@ -42,21 +43,27 @@ export const veraPeft: PeftCodec<VeraOptions> = {
     dropout: numberField(fields, "vera_dropout"),
     initialD: numberField(fields, "d_initial"),
   }),
-  write: (options) => ({
-    r: options.rank ?? 256,
-    projection_prng_key: options.projectionSeed ?? 0,
-    save_projection: (options.projections ?? "stored") === "stored",
-    vera_dropout: options.dropout ?? 0,
-    d_initial: options.initialD ?? 0.1,
-  }),
+  write: (given) => {
+    const options = withDefaults(vera, given);
+    return {
+      r: options.rank,
+      projection_prng_key: options.projectionSeed,
+      save_projection: options.projections === "stored",
+      vera_dropout: options.dropout,
+      d_initial: options.initialD,
+    };
+  },
   method: vera,
-  tensors: (places, options) => [
-    ...places.flatMap((place) => vectors(place, options)),
-    ...(options.projections ?? "stored") === "stored" ? projections(places, options) : [],
-  ],
+  tensors: (places, given) => {
+    const options = withDefaults(vera, given);
+    return [
+      ...places.flatMap((place) => vectors(place, options)),
+      ...options.projections === "stored" ? projections(places, options) : [],
+    ];
+  },
 };
 
-function vectors(place: MatrixPlace, options: VeraOptions): readonly PeftTensor[] {
+function vectors(place: MatrixPlace, options: Filled<VeraOptions>): readonly PeftTensor[] {
   const { path, outFeatures } = peftLayer("VeRA", place, "with Conv1D");
   const s = veraScale(options); // PEFT has no α
   return [
@@ -66,11 +73,11 @@ function vectors(place: MatrixPlace, options: VeraOptions): readonly PeftTensor[
       shape: [outFeatures],
       ...s !== 1 && { factor: s },
     },
-    { path: `${path}.lambdaD`, key: `${path}.vera_lambda_d`, shape: [options.rank ?? 256] },
+    { path: `${path}.lambdaD`, key: `${path}.vera_lambda_d`, shape: [options.rank] },
   ];
 }
 
-function projections(places: readonly MatrixPlace[], options: VeraOptions): readonly PeftTensor[] {
+function projections(places: readonly MatrixPlace[], options: Filled<VeraOptions>): readonly PeftTensor[] {
   const { a, b } = veraShapes(places, options);
   return [
     { path: "frozen.a", key: "base_model.vera_A", shape: a },

@@ -3,6 +3,7 @@
  * reloads them. PEFT treats the text as a further example if the context's last type is a label; otherwise
  * its loss is empty.
  */
+import { withDefaults } from "../peft/layers.ts";
 import type { MethodConfig, Spec } from "../../core/mod.ts";
 import { knownFields } from "../../formats/peft_config.ts";
 import { zeros } from "../../ops/mod.ts";
@@ -67,7 +68,7 @@ export function readContextPrompt(fields: PeftFields): ContextPromptTuningOption
  * ```
  */
 export function writeContextPrompt(options: ContextPromptTuningOptions, spec: Spec): PeftFields {
-  const { tokens, types = tokens.map(() => 1), epsilon = 0.1, templateEpsilon = 0.1, decay = 1 } = options;
+  const { tokens, types, epsilon, templateEpsilon, decay } = withDefaults(contextPromptTuning, options);
   return {
     ...CONTEXT_PROMPT_FIELDS,
     num_virtual_tokens: tokens.length,
@@ -77,7 +78,7 @@ export function writeContextPrompt(options: ContextPromptTuningOptions, spec: Sp
     num_layers: spec.blocks.length,
     cpt_token_ids: tokens,
     cpt_mask: tokens.map(() => 1),
-    cpt_tokens_type_mask: types,
+    cpt_tokens_type_mask: types ?? tokens.map(() => 1),
     opt_weighted_loss_type: decay === 1 ? "none" : "decay",
     opt_loss_decay_factor: decay,
     opt_projection_epsilon: epsilon,

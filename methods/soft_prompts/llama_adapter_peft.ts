@@ -3,6 +3,7 @@
  * path. PEFT has one gate per block, without tanh. It can load such a folder on Llama and Mistral; on GPT-2
  * it adds the prompt's attention after the output projection, unlike the paper, which adds it before.
  */
+import { withDefaults } from "../peft/layers.ts";
 import type { Model, Spec } from "../../core/mod.ts";
 import { knownFields } from "../../formats/peft_config.ts";
 import { type MainPart, numberField, type PeftFields, type PeftTensor, wrong } from "../peft/codec.ts";
@@ -59,10 +60,11 @@ export function readLlamaAdapter(fields: PeftFields, family: string): LlamaAdapt
  * ```
  */
 export function writeLlamaAdapter(
-  { length = 10, layers, gates = "heads", squash = "tanh" }: LlamaAdapterOptions,
+  options: LlamaAdapterOptions,
   spec: Spec,
   family: string,
 ): PeftFields {
+  const { length, layers, gates, squash } = withDefaults(llamaAdapter, options);
   checkFamily("save", family);
   if (gates !== "block" || squash !== "none") {
     throw new RangeError(
@@ -90,9 +92,10 @@ export function writeLlamaAdapter(
  * ```
  */
 export function llamaAdapterTensors(
-  { length = 10, layers }: LlamaAdapterOptions,
+  options: LlamaAdapterOptions,
   spec: Spec,
 ): readonly PeftTensor[] {
+  const { length, layers } = withDefaults(llamaAdapter, options);
   return llamaAdapterPlaces(spec, layers).flatMap(({ path, width }) => [
     {
       path: `${path}.prompt`,

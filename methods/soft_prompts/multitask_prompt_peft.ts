@@ -3,6 +3,7 @@
  * `prefix_task_rows` [T, r, d]. For an encoder and a decoder there may be 2 n rows, the second half before
  * the decoder's text. PEFT numbers its tasks: ours are named "0", "1" and so on.
  */
+import { withDefaults } from "../peft/layers.ts";
 import type { Spec } from "../../core/mod.ts";
 import { knownFields } from "../../formats/peft_config.ts";
 import { type MainPart, numberField, type PeftFields, type PeftTensor, wrong } from "../peft/codec.ts";
@@ -76,9 +77,10 @@ export function readMultitaskPrompt(fields: PeftFields): MultitaskPromptTuningOp
  * ```
  */
 export function writeMultitaskPrompt(
-  { length = 20, rank = 1, tasks = ["0"], task, stacks }: MultitaskPromptTuningOptions,
+  options: MultitaskPromptTuningOptions,
   spec: Spec,
 ): PeftFields {
+  const { length, rank, tasks, task, stacks } = withDefaults(multitaskPromptTuning, options);
   if (task !== undefined && tasks.length > 1) {
     throw new RangeError(
       `Cannot save the task "${task}" of ${tasks.length} for PEFT, where each batch names its tasks: save all, or newTask of it`,
@@ -108,9 +110,10 @@ export function writeMultitaskPrompt(
  * ```
  */
 export function multitaskPromptTensors(
-  { length = 20, rank = 1, tasks = ["0"], stacks }: MultitaskPromptTuningOptions,
+  options: MultitaskPromptTuningOptions,
   spec: Spec,
 ): readonly PeftTensor[] {
+  const { length, rank, tasks, stacks } = withDefaults(multitaskPromptTuning, options);
   const places = multitaskPromptStacks(spec, stacks);
   const [n, { width }] = [length * places.length, places[0]!];
   return [

@@ -5,6 +5,7 @@
  * encoder-decoder models only the decoder has them, and which of the table's layers a block reads is an
  * implementation accident: rows "peft".
  */
+import { withDefaults } from "../peft/layers.ts";
 import type { MethodConfig, Spec } from "../../core/mod.ts";
 import { knownFields } from "../../formats/peft_config.ts";
 import {
@@ -87,9 +88,10 @@ export function readPrefix(
  * ```
  */
 export function writePrefix(
-  { length = 10, positions = "past", distances = "true", rows = "own" }: PrefixTuningOptions,
+  options: PrefixTuningOptions,
   spec: Spec,
 ): PeftFields {
+  const { length, positions, distances = "true", rows } = withDefaults(prefixTuning, options);
   const { places, rows: theirs, layers, heads, width } = tableOf(spec);
   const { stack } = places[0]!.place;
   if (rows !== theirs) {

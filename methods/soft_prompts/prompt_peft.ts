@@ -3,6 +3,7 @@
  * encoder when it saves, so such a folder also holds a finished prompt. For encoder-decoder models the table
  * is [2 n, d], of which PEFT's forward pass reads the first n rows.
  */
+import { withDefaults } from "../peft/layers.ts";
 import type { MethodConfig, Spec } from "../../core/mod.ts";
 import { knownFields, type PeftConfig } from "../../formats/peft_config.ts";
 import {
@@ -95,9 +96,10 @@ export function readPrompt(type: "PROMPT_TUNING" | "P_TUNING", fields: PeftField
  * ```
  */
 export function writePrompt(
-  { length = 20, start, where = "front", madeBy }: PromptTuningOptions,
+  options: PromptTuningOptions,
   spec: Spec,
 ): { readonly type: "PROMPT_TUNING" | "P_TUNING"; readonly fields: PeftFields } {
+  const { length, start, where, madeBy } = withDefaults(promptTuning, options);
   if (where !== "front") {
     throw new RangeError(
       `Cannot save a prompt with where ${
