@@ -49,7 +49,7 @@ export type TableRow =
 export function methods(program: Command): void {
   program.command("methods")
     .description(
-      "List the methods, or what each costs on a model: parameters, storage, memory; from shapes alone",
+      "List the methods, or what each costs on a model",
     )
     .option(...modelOption(), onePath)
     .option("--config <file>", "a config.json instead of a model; no weights are needed")

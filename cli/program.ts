@@ -1,6 +1,7 @@
 /** Assembles the command line: one file per command. */
 import metadata from "../deno.json" with { type: "json" };
 import { type Command, newProgram, Option, rare } from "./terminal/arguments.ts";
+import { chat } from "./chat.ts";
 import { combine } from "./combine.ts";
 import { compare } from "./compare.ts";
 import { completion } from "./completion.ts";
@@ -29,6 +30,7 @@ export function graftProgram(): Command {
       finetune,
       compare,
       generate,
+      chat,
       serve,
       sweep,
       evaluate,

@@ -1,6 +1,5 @@
 /** `graft serve`: a model and its adapters behind OpenAI's HTTP interface, on this machine. */
 import { type Adapter, graft, memory, type Model } from "../core/mod.ts";
-import { loadTask } from "../io/task_file.ts";
 import { contextLength } from "../models/mod.ts";
 import { engine } from "../serve/engine.ts";
 import { respond } from "../serve/handler.ts";
@@ -24,11 +23,11 @@ import {
   methodFileOption,
   type ModelFlags,
   modelFlags,
-  openAdapter,
   type Opened,
   openModel,
   outsideOption,
 } from "./load.ts";
+import { baseName, checkNames, loadNamed, type NamedAdapter, namedAdapter } from "./named_adapters.ts";
 import { ADAPTERS_BASE, modelSource } from "./model_source.ts";
 import { note, print, showBytes } from "./terminal/output.ts";
 import { type HttpServer, isTaken, listenHttp } from "../platform/server.ts";
@@ -55,11 +54,6 @@ interface ServeFlags extends ModelFlags {
   readonly maxLength?: number;
   readonly maxBody: number;
   readonly json?: true;
-}
-
-interface NamedAdapter {
-  readonly name: string;
-  readonly source: string;
 }
 
 /** Registers the command. */
@@ -106,7 +100,7 @@ async function run(flags: ServeFlags): Promise<void> {
   checkNames([base], adapters);
   const opened = await openModel({ ...rest, model: source });
   try {
-    await listen(flags, base, opened, await loaded(adapters, opened, flags));
+    await listen(flags, base, opened, await loadNamed(adapters, opened, flags));
   } finally {
     opened.close();
   }
@@ -207,52 +201,6 @@ function log({ json }: ServeFlags, request: Request, status: number, millisecond
   const path = URL.parse(request.url)?.pathname ?? "?";
   if (json === true) print(JSON.stringify({ method: request.method, path, status, milliseconds }));
   else note(`${request.method} ${path} ${status} ${(milliseconds / 1000).toFixed(2)} s`);
-}
-
-/** Loads the adapters for one base. @throws {TypeError} on one that was trained with another head. */
-async function loaded(
-  adapters: readonly NamedAdapter[],
-  { base }: Opened,
-  flags: ServeFlags,
-): Promise<Readonly<Record<string, Adapter>>> {
-  const found: [string, Adapter][] = [];
-  for (const { name, source } of adapters) {
-    if (await loadTask(source) !== undefined) {
-      throw new TypeError(
-        `Cannot serve the adapter ${source}: it was trained for a classifier, which writes no text`,
-      );
-    }
-    found.push([name, await openAdapter(source, base, flags)]);
-  }
-  return Object.fromEntries(found);
-}
-
-/** "name=folder", or a folder, from which the name is derived. */
-function namedAdapter(text: string, earlier: readonly NamedAdapter[] = []): readonly NamedAdapter[] {
-  const cut = text.indexOf("=");
-  const source = cut < 0 ? text : text.slice(cut + 1);
-  const name = cut < 0 ? baseName(text) : text.slice(0, cut);
-  if (source === "" || !/^[^\s:/]+$/.test(name)) {
-    throw new InvalidArgumentError(
-      `Expected <name>=<folder>, with a name without spaces, ":" and "/", but found "${text}"`,
-    );
-  }
-  return [...earlier, { name, source }];
-}
-
-function checkNames(bases: readonly string[], adapters: readonly NamedAdapter[]): void {
-  const names = ["base", ...bases, ...adapters.map(({ name }) => name)];
-  const twice = names.slice(2).find((name, i) => names.indexOf(name) < i + 2);
-  if (twice === undefined) return;
-  throw new UsageError(
-    `Two models would be called "${twice}": give --adapter another name, as in other=${twice}`,
-  );
-}
-
-/** The last component of a path or hub id, without ".gguf". */
-function baseName(source: string): string {
-  const last = source.replace(/[/\\]+$/, "").split(/[/\\]/).at(-1)!.replace(/\.gguf$/i, "");
-  return last.replace(/[\s:]+/g, "-") || "base";
 }
 
 function port(text: string): number {

@@ -20,6 +20,7 @@ export type { NamedFolderOptions } from "./named_folder.ts";
 export * from "./save_model.ts";
 export * from "./save_adapter.ts";
 export { type KnownMethods, knownMethods, type OwnMethod } from "./records/known_methods.ts";
+export { advisedSampler } from "./generation_config.ts";
 export { modelOfAdapter } from "./layer_replication.ts";
 export { download, type DownloadOptions, type DownloadProgress, type HubId, hubId } from "./hub/download.ts";
 export {
