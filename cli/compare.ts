@@ -111,7 +111,7 @@ export function compare(program: Command): void {
       "\nExamples:\n  graft compare\n  graft compare -m model.gguf --data train.jsonl --steps 50",
     )
     .action(async (flags: CompareFlags) => {
-      if (flags.one === undefined) await run(withBackend(flags));
+      if (flags.one === undefined) await run(await withBackend(flags));
       else printJson(await measureMethod(JSON.parse(await readFile(flags.one, "utf8"))));
     });
 }

@@ -8,9 +8,9 @@ import { loadTask } from "../io/task_file.ts";
 import { loadModel, type LoadOptions } from "../io/load_model.ts";
 import { localHeaders, localPath } from "../io/local_path.ts";
 import { BACKEND_NAMES, chooseBackend } from "../ops/auto/mod.ts";
-import { gpu, type GpuOptions } from "../ops/gpu/mod.ts";
+import { gpu } from "../ops/gpu/mod.ts";
 import { reference } from "../ops/reference/mod.ts";
-import { native } from "../ops/native/mod.ts";
+import { openNative } from "../ops/native/mod.ts";
 import { wasm } from "../ops/wasm/mod.ts";
 import { choice, type Command, integer, onePath, type Option, option, rare } from "./terminal/arguments.ts";
 import { chooseMethod } from "../tuning/chosen_method.ts";
@@ -124,11 +124,13 @@ export function dtypeFlag(command: Command): Command {
 export const dtypeOf = ({ dtype }: DtypeFlags): DtypeFlags => dtype === undefined ? {} : { dtype };
 
 /** Flags with the backend that "auto" means, which is said. @throws {UsageError} when `GRAFT_BACKEND` names none. */
-export function withBackend<F extends BackendFlags>(flags: F): F & { readonly backend: BackendName } {
+export async function withBackend<F extends BackendFlags>(
+  flags: F,
+): Promise<F & { readonly backend: BackendName }> {
   const { backend } = flags;
   if (backend !== "auto") return { ...flags, backend };
   try {
-    const { name, line } = chooseBackend();
+    const { name, line } = await chooseBackend();
     note(line);
     return { ...flags, backend: name };
   } catch (cause) {
@@ -138,39 +140,32 @@ export function withBackend<F extends BackendFlags>(flags: F): F & { readonly ba
 
 /** Starts the backend. Close it when done. */
 export async function openBackend(flags: BackendFlags): Promise<Backend> {
-  const { backend, threads, profile, precision = "f32", memory } = withBackend(flags);
+  const { backend, threads, profile, precision = "f32", memory } = await withBackend(flags);
   checkPrecision({ backend, precision });
   switch (backend) {
     case "wasm":
       return await wasm(threads === undefined ? {} : { threads });
     case "native":
-      return asUsage(() => native(threads === undefined ? {} : { threads }));
+      return await asUsage(() => openNative(threads === undefined ? {} : { threads }));
     case "reference":
       return reference();
     case "gpu":
-      return await openGpu({
-        timed: profile === true,
-        precision,
-        ...memory !== undefined && { memoryBytes: memory },
-      });
+      return await asUsage(() =>
+        gpu({
+          timed: profile === true,
+          precision,
+          ...memory !== undefined && { memoryBytes: memory },
+        })
+      );
     default:
       return backend satisfies never;
   }
 }
 
 /** Something needed for opening is missing, which the user can fix. */
-function asUsage(open: () => Backend): Backend {
+async function asUsage(open: () => Promise<Backend>): Promise<Backend> {
   try {
-    return open();
-  } catch (cause) {
-    throw new UsageError((cause as Error).message, { cause });
-  }
-}
-
-/** The GPU backend. @throws {UsageError} when there is no suitable adapter. */
-async function openGpu(options: GpuOptions): Promise<Backend> {
-  try {
-    return await gpu(options);
+    return await open();
   } catch (cause) {
     throw new UsageError((cause as Error).message, { cause });
   }

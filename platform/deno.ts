@@ -47,6 +47,7 @@ export interface DenoServer {
 export interface DenoSymbol {
   readonly parameters: readonly string[];
   readonly result: string;
+  readonly optional?: boolean;
 }
 
 /** See the module's comment. */

@@ -1,5 +1,7 @@
 /** The npm package's description and compiler settings, from deno.json. */
 
+import { NATIVE_PACKAGES } from "../ops/native/kernels.ts";
+
 /** What deno.json says of the package. */
 export interface PackageSettings {
   readonly name: string;
@@ -32,6 +34,10 @@ export function dependenciesOf(
   );
 }
 
+/** The platforms' packages of native kernels, of which npm installs the one that fits. */
+export const nativePackages = (version: string): Readonly<Record<string, string>> =>
+  Object.fromEntries(NATIVE_PACKAGES.map((name) => [name, version]));
+
 /** package.json. */
 export function manifestOf(
   settings: PackageSettings,
@@ -57,6 +63,7 @@ export function manifestOf(
       "./package.json": "./package.json",
     },
     dependencies: dependenciesOf(settings, sources),
+    optionalDependencies: nativePackages(version),
   };
 }
 

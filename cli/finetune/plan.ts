@@ -76,7 +76,7 @@ export async function planRun(given: FinetuneFlags): Promise<void> {
       `${fits ? "Fits" : "Does not fit"} in ${showBytes(flags.memory)}: ${showBytes(plan.total)} are needed`,
     );
   }
-  if (plan.total > WASM_LIMIT && withBackend(flags).backend === "wasm") {
+  if (plan.total > WASM_LIMIT && (await withBackend(flags)).backend === "wasm") {
     note(`The wasm backend holds ${showBytes(WASM_LIMIT)} at most: this run needs another backend`);
   }
 }

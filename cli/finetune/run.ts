@@ -64,7 +64,7 @@ export async function finetuneResult(given: RunFlags): Promise<Reported> {
   checkObjective(chosen);
   checkFrom(chosen);
   const folder = openRunFolder(chosen.output, modeOf(chosen));
-  let flags = withRunsBackend(chosen, folder);
+  let flags = await withRunsBackend(chosen, folder);
   checkBudget(flags);
   checkProfile(flags);
   checkPrecision(flags);

@@ -11,14 +11,14 @@ import { note } from "../terminal/output.ts";
  *
  * @throws {RangeError} when the run began on the native backend, which does not start here.
  */
-export function withRunsBackend<F extends BackendFlags>(
+export async function withRunsBackend<F extends BackendFlags>(
   flags: F,
   folder: Pick<RunFolder, "continues" | "state" | "path">,
-): F & { readonly backend: BackendName } {
-  if (flags.backend !== "auto" || !folder.continues) return withBackend(flags);
+): Promise<F & { readonly backend: BackendName }> {
+  if (flags.backend !== "auto" || !folder.continues) return await withBackend(flags);
   const backend = recordedBackend(folder.state);
-  if (backend === undefined) return withBackend(flags);
-  const why = backend === "native" ? whyNotNative() : undefined;
+  if (backend === undefined) return await withBackend(flags);
+  const why = backend === "native" ? await whyNotNative() : undefined;
   if (why !== undefined) {
     throw new RangeError(
       `Cannot resume ${folder.path}: it began on the native backend, which does not start here, because ${why}`,

@@ -86,7 +86,7 @@ export async function withSweepsBackend(planned: readonly PlannedRun[]): Promise
   const earlier = (await Promise.all(open.map(({ flags }) => earlierBackend(flags.output)))).find((name) =>
     name !== undefined
   );
-  const backend = earlier ?? withBackend(open[0].flags).backend;
+  const backend = earlier ?? (await withBackend(open[0].flags)).backend;
   return planned.map((run) => open.includes(run) ? { ...run, flags: { ...run.flags, backend } } : run);
 }
 

@@ -6,7 +6,7 @@
  */
 import type { Backend } from "../../tensor/backend.ts";
 import { environmentVariable } from "../../platform/environment.ts";
-import { native, whyNotNative } from "../native/mod.ts";
+import { openNative, whyNotNative } from "../native/mod.ts";
 import { wasm } from "../wasm/mod.ts";
 
 /** Names of the backends that compute, as `GRAFT_BACKEND` has them. */
@@ -36,10 +36,10 @@ export interface AutoOptions {
  * ```ts
  * import { chooseBackend } from "@graft/peft/ops/auto";
  * import assert from "node:assert/strict";
- * assert.match(chooseBackend().line, /^Computing on (native|wasm|reference|gpu): /);
+ * assert.match((await chooseBackend()).line, /^Computing on (native|wasm|reference|gpu): /);
  * ```
  */
-export function chooseBackend(): BackendChoice {
+export async function chooseBackend(): Promise<BackendChoice> {
   const wanted = environmentVariable("GRAFT_BACKEND") ?? "auto";
   if (wanted !== "auto") {
     const name = BACKEND_NAMES.find((one) => one === wanted);
@@ -50,9 +50,9 @@ export function chooseBackend(): BackendChoice {
       } but found "${wanted}"`,
     );
   }
-  const why = whyNotNative();
+  const why = await whyNotNative();
   return why === undefined
-    ? { name: "native", line: "Computing on native: the kernels built for this machine fit" }
+    ? { name: "native", line: "Computing on native: the kernels here fit this machine" }
     : { name: "wasm", line: `Computing on wasm, because ${why}` };
 }
 
@@ -72,7 +72,7 @@ export function chooseBackend(): BackendChoice {
  * ```
  */
 export async function auto({ threads, onChoice }: AutoOptions = {}): Promise<Backend> {
-  const { name, line } = chooseBackend();
+  const { name, line } = await chooseBackend();
   const backend = await started(name, threads === undefined ? {} : { threads });
   onChoice?.(line);
   return backend;
@@ -86,7 +86,7 @@ async function started(
     case "wasm":
       return await wasm(options);
     case "native":
-      return native(options);
+      return await openNative(options);
     case "reference":
       return (await import("../reference/mod.ts")).reference();
     case "gpu":

@@ -17,12 +17,12 @@ import { canOpenLibraries, type ForeignLibrary, openLibrary } from "../../platfo
  */
 export function startNative(path: string, threads: number, sources?: string): Machine {
   const library = opened(path);
-  const { sources: made, allocate, release, scratch_bytes, start_workers, end_workers, ...kernels } =
+  const { sources: made, vectors, allocate, release, scratch_bytes, start_workers, end_workers, ...kernels } =
     functionsOf(
       library.symbols,
     );
-  const build = (made() >>> 0).toString(16).padStart(8, "0");
-  if (sources !== undefined && build !== sources.slice(0, 8)) {
+  const hash = (made() >>> 0).toString(16).padStart(8, "0");
+  if (sources !== undefined && hash !== sources.slice(0, 8)) {
     library.close();
     throw new Error(
       `Cannot open the native kernels "${path}": they were built from other sources than these; build them again with ` +
@@ -36,7 +36,7 @@ export function startNative(path: string, threads: number, sources?: string): Ma
   const { view } = library;
   return {
     kernels,
-    build,
+    build: library.symbols["vectors"] ? `${hash} ${showVectors(vectors())}` : hash,
     largest: Number.MAX_SAFE_INTEGER,
     limit: "the machine gives no more",
     threads,
@@ -54,6 +54,9 @@ export function startNative(path: string, threads: number, sources?: string): Ma
     },
   };
 }
+
+/** "16 lanes, fused": what else than the sources bits depend on. */
+const showVectors = (vectors: number): string => `${vectors & 255} lanes${vectors >= 256 ? ", fused" : ""}`;
 
 function opened(path: string): ForeignLibrary {
   try {

@@ -1,17 +1,17 @@
 /**
  * The native backend: the crate of the WASM backend compiled for this machine, with its widest vectors and
- * memory beyond 4 GiB. It must be built first, with `deno task native`, which needs Rust; and it needs
- * `--allow-ffi`. Results are bit-identical for any number of threads; they differ from the WASM backend's by
+ * memory beyond 4 GiB. Its kernels come prebuilt in a package of the platform (`@graft/native-linux-x64-gnu` and others), or are built
+ * by `deno task native`, which needs Rust; in Deno it needs `--allow-ffi`. Results are bit-identical for any number of threads; they differ from the WASM backend's by
  * f32 rounding.
  *
  * @module
  */
-import { statSync } from "node:fs";
 import type { Backend } from "../../tensor/backend.ts";
 import { backend } from "../wasm/backend.ts";
 import record from "../wasm/lib/SOURCE_HASH.json" with { type: "json" };
+import { findKernels, type FoundKernels, installedKernels, isBuiltHere } from "./kernels.ts";
 import { libraryPath, startNative } from "./machine.ts";
-import { isMissing, isRefused } from "../../platform/files.ts";
+import { isRefused } from "../../platform/files.ts";
 import { canOpenLibraries, mayOpenLibraries } from "../../platform/foreign_library.ts";
 import { runtimeName } from "../../platform/runtime.ts";
 
@@ -20,8 +20,8 @@ export interface NativeOptions {
   /** Number of computing threads, including the caller's; default: the machine's number of cores. */
   readonly threads?: number;
   /**
-   * Path of the library, built from any sources; default: where `deno task native` puts it, built from these
-   * sources.
+   * Path of the library, built from any sources; default: where `deno task native` puts it, or that of the platform's package in
+   * node_modules, built from these sources.
    */
   readonly library?: string;
 }
@@ -44,15 +44,41 @@ export interface NativeOptions {
  * ```
  */
 export function native(options: NativeOptions = {}): Backend {
-  const threads = options.threads ?? navigator.hardwareConcurrency;
-  if (!Number.isInteger(threads) || threads < 1 || threads > 1024) {
-    throw new RangeError(`Expected threads to be an integer from 1 to 1024 but found ${threads}`);
-  }
-  const machine = options.library === undefined
-    ? startNative(libraryPath(), threads, record.sources)
-    : startNative(options.library, threads);
-  return backend(machine, "native");
+  const threads = threadsOf(options);
+  return options.library === undefined
+    ? started(installedKernels(), threads)
+    : backend(startNative(options.library, threads), "native");
 }
+
+/**
+ * As `native()`, with kernels that only Deno's cache or npm's registry has, too: those of the platform's package, for a program
+ * that imports graft from the web.
+ *
+ * @throws {RangeError} when `threads` is not an integer from 1 to 1024.
+ * @throws {Error} when there are no kernels for this machine, or they do not start.
+ * @example
+ * ```ts
+ * import { openNative, whyNotNative } from "@graft/peft/ops/native";
+ * import assert from "node:assert/strict";
+ * if (await whyNotNative() === undefined) {
+ *   const backend = await openNative({ threads: 1 });
+ *   assert.equal(backend.name, "native");
+ *   backend.close();
+ * }
+ * ```
+ */
+export async function openNative(options: Pick<NativeOptions, "threads"> = {}): Promise<Backend> {
+  const threads = threadsOf(options);
+  return started(await findKernels(), threads);
+}
+
+function threadsOf({ threads = navigator.hardwareConcurrency }: NativeOptions): number {
+  if (Number.isInteger(threads) && threads >= 1 && threads <= 1024) return threads;
+  throw new RangeError(`Expected threads to be an integer from 1 to 1024 but found ${threads}`);
+}
+
+const started = (kernels: FoundKernels | undefined, threads: number): Backend =>
+  backend(startNative(kernels?.path ?? libraryPath(), threads, record.sources), "native");
 
 /**
  * Whether the library exists where `deno task native` puts it. Needs `--allow-read`.
@@ -64,14 +90,7 @@ export function native(options: NativeOptions = {}): Backend {
  * assert.equal(typeof isNativeBuilt(), "boolean");
  * ```
  */
-export function isNativeBuilt(): boolean {
-  try {
-    return statSync(libraryPath()).isFile();
-  } catch (error) {
-    if (isMissing(error)) return false;
-    throw error;
-  }
-}
+export const isNativeBuilt = (): boolean => isBuiltHere();
 
 /**
  * Why `native()` would not start here, in words that follow "because"; undefined where it would. It opens the library and starts
@@ -81,26 +100,23 @@ export function isNativeBuilt(): boolean {
  * ```ts
  * import { native, whyNotNative } from "@graft/peft/ops/native";
  * import assert from "node:assert/strict";
- * const why = whyNotNative();
+ * const why = await whyNotNative();
  * if (why === undefined) native().close();
  * else assert.match(why, /^[a-z]/); // "no native kernels are built here"
  * ```
  */
-export function whyNotNative(): string | undefined {
+export async function whyNotNative(): Promise<string | undefined> {
   if (!canOpenLibraries()) return `${runtimeName()} opens no libraries of machine code here`;
   if (!mayOpenLibraries()) return "the program may not open libraries (--allow-ffi)";
   try {
-    if (!isNativeBuilt()) {
-      return "no native kernels are built here ('deno task native' builds them; it needs Rust)";
+    const kernels = await findKernels();
+    if (kernels === undefined) {
+      return "no native kernels are built or installed here ('deno task native' builds them; it needs Rust)";
     }
-  } catch (error) {
-    return isRefused(error) ? "the program may not look for native kernels (--allow-read)" : messageOf(error);
-  }
-  try {
-    startNative(libraryPath(), 1, record.sources).stop();
+    startNative(kernels.path, 1, record.sources).stop();
     return undefined;
   } catch (error) {
-    return messageOf(error);
+    return isRefused(error) ? "the program may not look for native kernels (--allow-read)" : messageOf(error);
   }
 }
 

@@ -7,6 +7,7 @@ import type { NumberType, Signature } from "../../platform/foreign_library.ts";
  */
 const SIGNATURES = {
   sources: ">u",
+  vectors: ">u",
   start_workers: "w>u",
   end_workers: "",
   allocate: "w>w",
@@ -72,7 +73,12 @@ const names = Object.keys(SIGNATURES) as readonly Symbol[];
 /** The exports with their types. */
 export const SYMBOLS: Readonly<Record<string, Signature>> = Object.fromEntries(names.map((name) => {
   const [parameters, result] = halves(name);
-  return [name, { parameters: [...parameters].map(typeOf), result: result === "" ? "void" : typeOf(result) }];
+  const signature = {
+    parameters: [...parameters].map(typeOf),
+    result: result === "" ? "void" as const : typeOf(result),
+  };
+  // Libraries that were built before there was a front have none.
+  return [name, name === "vectors" ? { ...signature, optional: true } : signature];
 }));
 
 /**

@@ -1,7 +1,7 @@
 /**
  * Compares `lib/SOURCE_HASH.json` with the kernels' sources, so that they are only committed together. Exits
  * with 1 when they differ. `--write` (from build.sh) records the current state and the versions of the tools;
- * `--print` (from ops/native/build.sh) prints the hash of the sources.
+ * `--print` (from tools/native_library.ts) prints the hash of the sources.
  *
  * @module
  */

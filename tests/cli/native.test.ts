@@ -93,7 +93,18 @@ Deno.test("a run goes on where it began, and never changes its kernels in silenc
   using folder = temporaryFolder();
   const { path } = folder;
   const output = `${path}/run`;
-  const args = ["finetune", "-m", tinyModel(path), "-d", tinyData(path), "-o", output, "--save-every", "2"];
+  const args = [
+    "finetune",
+    "-m",
+    tinyModel(path),
+    "-d",
+    tinyData(path),
+    "-o",
+    output,
+    "--save-every",
+    "2",
+    "--keep-checkpoint",
+  ];
   const run = (env: string, ...more: string[]) =>
     graft([...args, "--max-steps", "6", ...more], undefined, undefined, { GRAFT_BACKEND: env });
   const checkpoint = `${output}/checkpoint/state.safetensors`;

@@ -31,6 +31,9 @@ Deno.test("manifestOf() gives each export its types, and npm no script to run", 
   });
   assert.deepEqual(manifest["bin"], { graft: "bin/graft.js" });
   assert.ok(!("scripts" in manifest));
+  const native = manifest["optionalDependencies"] as Readonly<Record<string, string>>;
+  assert.equal(native["@graft/native-win32-x64-gnu"], "1.2.3");
+  assert.deepEqual(new Set(Object.values(native)), new Set(["1.2.3"]));
 });
 
 Deno.test("tsconfigOf() starts from every export", () => {

@@ -45,7 +45,7 @@ Deno.test({
     } finally {
       first.close();
     }
-    assert.equal(whyNotNative(), undefined);
+    assert.equal(await whyNotNative(), undefined);
   },
 });
 
