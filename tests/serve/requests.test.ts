@@ -128,7 +128,7 @@ Deno.test("paths, methods, types and sizes have their own statuses", () =>
     assert.deepEqual(await codes(post(chat, "[1]")), [400, "invalid_json"]);
     assert.deepEqual(await codes(post(chat, "{}", "text/plain")), [415, "unsupported_media_type"]);
     assert.deepEqual(await codes(post(chat, " ".repeat(20_001))), [413, "request_too_large"]);
-    assert.deepEqual(await codes(post(`${url}/embeddings`, "{}")), [404, "not_found"]);
+    assert.deepEqual(await codes(post(`${url}/moderations`, "{}")), [404, "not_found"]);
     for (const path of ["%E0%A4%A", "%", "tiny%2fsoft"]) {
       const nameless = await fetch(`${url}/models/${path}`);
       const { error } = await nameless.json();
