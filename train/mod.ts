@@ -56,7 +56,14 @@ export type { PreferenceBatch } from "./objectives/preference.ts";
 export { dpo, type DpoOptions } from "./objectives/dpo.ts";
 export { orpo, type OrpoOptions } from "./objectives/orpo.ts";
 export { reward, type RewardOptions } from "./objectives/reward.ts";
-export { cosent, type GroupBatch, ranking, triplet, type VectorsOf } from "./objectives/embedding.ts";
+export {
+  cosent,
+  type GroupBatch,
+  ranking,
+  triplet,
+  type VectorObjective,
+  type VectorsOf,
+} from "./objectives/embedding.ts";
 export { type GroupRows, groupRowsFrom, type TokenGroup } from "./objectives/group_rows.ts";
 export { type RetrievalScores, retrievalScores } from "./retrieval_metrics.ts";
 export { distill, type DistillOptions } from "./objectives/distill.ts";
@@ -83,6 +90,7 @@ export { firstLossScale, type LossScale, type LossScaleOptions, nextLossScale } 
 export * from "./evaluate.ts";
 export { type Fisher, fisher, type FisherOptions } from "../core/mod.ts";
 export * from "./plan.ts";
+export type { RowSize } from "./placeholder_rows.ts";
 export * from "./generated_scores.ts";
 export * from "./labelled_examples.ts";
 export * from "./labelled_rows.ts";

@@ -5,7 +5,9 @@ import { IGNORED } from "./truncation.ts";
 
 /** Tokens in a row, and how many labels it has. */
 export interface RowSize {
+  /** Tokens. */
   readonly length: number;
+  /** Labels that the loss counts. */
   readonly targets: number;
 }
 

@@ -1,6 +1,6 @@
 /** Running a model: logits, losses, gradients, generation, and what a method costs. @module */
 export * from "./forward.ts";
-export { labelledLogits, loss, type LossOptions } from "./loss.ts";
+export { type LabelledLogits, labelledLogits, loss, type LossOptions } from "./loss.ts";
 export * from "./loss_and_gradients.ts";
 export * from "./generate.ts";
 export {

@@ -44,7 +44,7 @@ export interface GroupBatch extends Batch {
 }
 
 /** What every objective of vectors has in common. */
-interface Common {
+export interface VectorObjective {
   /** Makes the vectors. */
   readonly vectors: VectorsOf;
 }
@@ -90,7 +90,7 @@ function objective(
  * ```
  */
 export function ranking(
-  { vectors, scale = 20, symmetric = false }: Common & {
+  { vectors, scale = 20, symmetric = false }: VectorObjective & {
     readonly scale?: number;
     readonly symmetric?: boolean;
   },
@@ -124,7 +124,7 @@ export function ranking(
  * assert.ok(Math.abs(loss - 1) < 1e-4); // all the same, so that only the margin is left
  * ```
  */
-export function triplet({ vectors, margin = 5 }: Common & { readonly margin?: number }): Objective {
+export function triplet({ vectors, margin = 5 }: VectorObjective & { readonly margin?: number }): Objective {
   return objective(vectors, (columns) => {
     if (columns.length !== 3) {
       throw new RangeError(`Expected triplets but found groups of ${columns.length} texts`);
@@ -152,7 +152,7 @@ export function triplet({ vectors, margin = 5 }: Common & { readonly margin?: nu
  * assert.ok(Math.abs(loss - Math.LN2) < 1e-4); // equal cosines in one pair of pairs
  * ```
  */
-export function cosent({ vectors, scale = 20 }: Common & { readonly scale?: number }): Objective {
+export function cosent({ vectors, scale = 20 }: VectorObjective & { readonly scale?: number }): Objective {
   return objective(vectors, ([a, b], { similarities }) => {
     if (similarities === undefined) throw new TypeError("Expected pairs with scores of how near they are");
     const { backend } = a!;

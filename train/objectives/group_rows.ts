@@ -14,6 +14,7 @@ export interface TokenGroup {
 
 /** Groups as rows; a row is as long as its longest text, and counts as one. */
 export interface GroupRows extends Rows {
+  /** The batch of some groups. */
   batch(numbers: readonly number[], pad: number): GroupBatch;
 }
 

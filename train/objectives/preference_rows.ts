@@ -27,6 +27,7 @@ export interface PreferenceRows extends Rows {
   pair(n: number): TokenPair;
   /** Tokens and labels of the texts: of pair n the chosen one at 2 n, the rejected one at 2 n + 1. */
   readonly texts: ExampleSizes;
+  /** The batch of some pairs. */
   batch(numbers: readonly number[], pad: number): PreferenceBatch;
 }
 
