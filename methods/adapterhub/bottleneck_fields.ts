@@ -1,9 +1,10 @@
 /** Conversion of bottleneck and invertible adapters to AdapterHub's fields. */
+import { withDefaults } from "../peft/layers.ts";
 import type { Json, Model } from "../../core/mod.ts";
 import type { AdaptersFields } from "../../formats/adapters_fields.ts";
-import type { BottleneckAdapterOptions } from "../adapters/bottleneck_adapter.ts";
+import { bottleneckAdapter, type BottleneckAdapterOptions } from "../adapters/bottleneck_adapter.ts";
 import type { CompacterOptions } from "../adapters/compacter.ts";
-import type { InvertibleAdapterOptions } from "../adapters/invertible_adapter.ts";
+import { invertibleAdapter, type InvertibleAdapterOptions } from "../adapters/invertible_adapter.ts";
 import type { ParallelAdapterOptions } from "../adapters/parallel_adapter.ts";
 import { activationName } from "./activations.ts";
 import { inverseStands } from "./invertible.ts";
@@ -59,9 +60,8 @@ export function bottleneckFields(
   options: BottleneckAdapterOptions,
   model: Model,
 ): AdaptersFields {
-  const { after = ["feedForward"], reduction = 16, activation = "relu", reads = "output", keeps = "output" } =
-    options;
-  const { norms = [], scale = 1, residual = "added", dropout = 0, branchDropout = 0, phm } = options;
+  const { after, reduction, activation, reads, keeps, norms, scale, residual, dropout, branchDropout, phm } =
+    withDefaults(bottleneckAdapter, options);
   const sites = model.spec.sublayers.filter(({ role }) => after.includes(role));
   if (keeps !== "output" && reads !== "normed") {
     refuse(component, `it cannot keep "${keeps}" and read "${reads}"`);
@@ -109,7 +109,7 @@ export function invertibleFields(
   options: InvertibleAdapterOptions,
   model: Model,
 ): AdaptersFields {
-  const { stands = "tokens", reduction = 2, activation = "relu" } = options;
+  const { stands, reduction, activation } = withDefaults(invertibleAdapter, options);
   if (stands === "tokens" && inverseStands(model) === "entrance") {
     refuse(component, 'the library has it where the text enters the blocks: stands "entrance"');
   }

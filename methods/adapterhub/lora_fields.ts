@@ -1,12 +1,13 @@
 /** Conversion of LoRA, DoRA, VeRA and (IA)³ to AdapterHub's fields. */
+import { withDefaults } from "../peft/layers.ts";
 import { lookup, type Model } from "../../core/mod.ts";
 import type { AdaptersFields } from "../../formats/adapters_fields.ts";
 import { scalesInput } from "../rescaling/ia3.ts";
 import { loraRank, loraScale } from "../low_rank/lora.ts";
-import type { DoraOptions } from "../low_rank/dora.ts";
-import type { FusedLoraOptions } from "../low_rank/fused_projection.ts";
+import { dora, type DoraOptions } from "../low_rank/dora.ts";
+import { fusedIa3, fusedLora, type FusedLoraOptions } from "../low_rank/fused_projection.ts";
 import type { LoraOptions } from "../low_rank/lora.ts";
-import type { VeraOptions } from "../low_rank/vera.ts";
+import { vera, type VeraOptions } from "../low_rank/vera.ts";
 import { FEED_FORWARD_ROLES } from "./lora.ts";
 import { type Component, leftOut, refuse } from "./components.ts";
 
@@ -43,7 +44,7 @@ function places(component: Component, leaf: string, model: Model): AdaptersField
 
 /** The fields of LoRA and DoRA. */
 export function loraFields(component: Component, options: DoraOptions, model: Model): AdaptersFields {
-  const { dropout = 0, bias = "none", branchBias = false, decomposition = "paper" } = options;
+  const { dropout, bias, branchBias, decomposition } = withDefaults(dora, options);
   if (bias !== "none" || branchBias) refuse(component, "the library trains no biases with it");
   const fields = places(component, "a", model);
   const held = model.spec.linears.filter(({ path }) => lookup(component.params, `${path}.a`) !== undefined);
@@ -80,7 +81,7 @@ function uniform(
 
 /** The fields of VeRA. */
 export function veraFields(component: Component, options: VeraOptions, model: Model): AdaptersFields {
-  const { rank = 256, dropout = 0, projections = "stored", initialD = 0.1, initialB = 0 } = options;
+  const { rank, dropout, projections, initialD, initialB } = withDefaults(vera, options);
   if (projections !== "stored") refuse(component, 'it keeps the projections: projections "stored"');
   const { alpha = rank } = options;
   if (component.gate !== undefined && alpha !== rank) {
@@ -112,8 +113,7 @@ const SCALE = { r: 1, alpha: 1, composition_mode: "scale", init_weights: "ia3" }
 /** The fields of LoRA and (IA)³ on parts of a fused projection. */
 export function fusedFields(component: Component, options: FusedLoraOptions, model: Model): AdaptersFields {
   const isLora = component.method === "fused-lora";
-  const { rank = 8, alpha = rank, dropout = 0, parts = isLora ? ["query", "value"] : ["key", "value"] } =
-    options;
+  const { rank, alpha = rank, dropout, parts } = withDefaults(isLora ? fusedLora : fusedIa3, options);
   if (component.gate !== undefined && alpha !== rank) {
     refuse(component, "under a gate there is no factor: alpha as the rank");
   }

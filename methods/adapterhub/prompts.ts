@@ -1,4 +1,5 @@
 /** Prefix and prompt tuning between AdapterHub folders and methods. */
+import { withDefaults } from "../peft/layers.ts";
 import type { PrefixTuningOptions } from "../soft_prompts/prefix_tuning.ts";
 import type { PromptTuningOptions } from "../soft_prompts/prompt_tuning.ts";
 import { activationName } from "./activations.ts";
@@ -142,8 +143,7 @@ export function prefixFields(
   options: PrefixTuningOptions,
   model: Model,
 ): AdaptersFields {
-  const { length = 10, network = { hidden: 512 }, dropout = 0, positions = "past", distances = "true" } =
-    options;
+  const { length, network, dropout, positions, distances = "true" } = withDefaults(prefixTuning, options);
   if (options.rows === "peft") refuse(component, 'its prefixes are each attention\'s own: rows "own"');
   const { spec } = model;
   const two = spec.stacks.length > 1;
@@ -179,7 +179,7 @@ export function promptFields(
   options: PromptTuningOptions,
   model: Model,
 ): AdaptersFields {
-  const { length = 20, where = "front" } = options;
+  const { length, where } = withDefaults(promptTuning, options);
   if (model.architecture.name !== "bert") {
     refuse(component, "the library has prompts for BERT and RoBERTa alone");
   }

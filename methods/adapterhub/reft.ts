@@ -1,6 +1,6 @@
 /** ReFT between AdapterHub folders and methods. */
+import { withDefaults } from "../peft/layers.ts";
 import type { LoreftOptions } from "../rescaling/loreft.ts";
-import type { Activation } from "../shared/bottleneck.ts";
 import { activationName } from "./activations.ts";
 import { type Component, holds, refuse } from "./components.ts";
 import { onlyBlocks } from "./only_blocks.ts";
@@ -177,8 +177,10 @@ function reflected(x: Tensor): Tensor {
 
 /** The fields of ReFT. */
 export function reftFields(component: Component, options: LoreftOptions, model: Model): AdaptersFields {
-  const { rank = 8, first = 7, last = 7, ends = "tied", dropout = 0, rows = "orthonormal" } = options;
-  const { subtracts = "projection", activation = "none" as Activation, atMost = "half" } = options;
+  const { rank, first, last, ends, dropout, rows, subtracts, activation, atMost } = withDefaults(
+    loreft,
+    options,
+  );
   const held = model.spec.blocks.filter(({ path }) => holds(component, path));
   if (held.length === 0) refuse(component, "none of its parameters stands at a block");
   return {
