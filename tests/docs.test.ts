@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { anchorsOf, type Block, blocksOf, linksOf, spansOf } from "./docs/blocks.ts";
+import { anchorsOf, type Block, blocksOf, continuedLines, linksOf, spansOf } from "./docs/blocks.ts";
 import { commandsOf, complaintOf, knownFlags } from "./docs/command_lines.ts";
 import { hubOf } from "./docs/hub_server.ts";
 import { temporaryFolder } from "./cli/tiny.ts";
@@ -124,6 +124,13 @@ Deno.test("command lines and flags in the text exist", async () => {
         assert.doesNotMatch(complaint ?? "", /^there is no task/, `${file}:${line}: ${text}`);
       }
     }
+  }
+});
+
+Deno.test("every paragraph of the documents is one line", () => {
+  assert.deepEqual(continuedLines("a\nb\n\n- c\n  d\n- e\n\n```sh\nf\ng\n```\n| h |\n# i\nj"), [2, 5]);
+  for (const file of DOCUMENTS) {
+    assert.deepEqual(continuedLines(textOf(file)), [], `${file} is wrapped at these lines`);
   }
 });
 

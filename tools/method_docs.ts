@@ -38,12 +38,9 @@ export function referencePage(methods: readonly Documented[]): string {
   );
   return `# Every method
 
-Written by \`deno task index\` from the methods' definitions; what stands here is said in the file of the method and nowhere else. The pages of the
-families say what goes with what: [low rank](low_rank.md), [structured](structured.md), [adapters](adapters.md), [soft prompts](soft_prompts.md),
-[rescaling](rescaling.md), [selective](selective.md), [side networks](side_networks.md); [hybrids](../hybrids.md) are made of others.
+Written by \`deno task index\` from the methods' definitions; what stands here is said in the file of the method and nowhere else. The pages of the families say what goes with what: [low rank](low_rank.md), [structured](structured.md), [adapters](adapters.md), [soft prompts](soft_prompts.md), [rescaling](rescaling.md), [selective](selective.md), [side networks](side_networks.md); [hybrids](../hybrids.md) are made of others.
 
-A name is understood in any case, with hyphens, underscores or neither. Methods of layers also have \`targets\` (names, a pattern, or \`"all-linear"\`), \`exclude\`
-and \`layers\`.
+A name is understood in any case, with hyphens, underscores or neither. Methods of layers also have \`targets\` (names, a pattern, or \`"all-linear"\`), \`exclude\` and \`layers\`.
 
 ${parts.join("\n")}`;
 }

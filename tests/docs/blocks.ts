@@ -47,6 +47,25 @@ export function spansOf(markdown: string): readonly (readonly [line: number, tex
   return spans;
 }
 
+/**
+ * Lines that continue the one before: of paragraphs, items and quotations that are not one line each. Tables, headings and blocks
+ * are lines of their own.
+ */
+export function continuedLines(markdown: string): readonly number[] {
+  const found: number[] = [];
+  let fence: string | undefined;
+  let open = false;
+  for (const [i, line] of markdown.split("\n").entries()) {
+    const mark = /^\s*(`{3,}|~{3,})/.exec(line)?.[1];
+    const edge = mark !== undefined && (fence === undefined || line.trim() === fence);
+    if (edge) fence = fence === undefined ? mark : undefined;
+    const apart = edge || fence !== undefined || /^\s*(#{1,6} |\||<|>|$)/.test(line);
+    if (open && !apart && !/^\s*([-*+]|\d+\.) /.test(line)) found.push(i + 1);
+    open = !apart;
+  }
+  return found;
+}
+
 /** Targets of links to other files of the project, with their line: `[text](path#anchor)`. */
 export function linksOf(markdown: string): readonly (readonly [line: number, target: string])[] {
   return markdown.split("\n").flatMap((line, i) =>

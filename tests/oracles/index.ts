@@ -194,7 +194,7 @@ export function index(readers: ReadonlyMap<Case, readonly string[]>): string {
   return [
     "# Golden cases",
     "",
-    "Written by `deno run -A tests/oracles/index.ts`; [README.md](README.md) says how the scripts are run. A case is a file or folder",
+    "Written by `deno run -A tests/oracles/index.ts`; [README.md](README.md) says how the scripts are run. A case is a file or folder " +
     "below `golden/`, and the files that read it stand below `tests/`: what is in `support/` reads for the tests that import it.",
     "",
     "| case | script | read by |",
