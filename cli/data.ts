@@ -24,6 +24,7 @@ import {
 } from "../train/mod.ts";
 import { dataFiles } from "../train/records/files.ts";
 import { LABELLED, labelledExamples, type RecordFlags, recordShape } from "./record_shape.ts";
+import { counter } from "./terminal/counter.ts";
 import { note } from "./terminal/output.ts";
 import {
   choice,
@@ -183,7 +184,12 @@ function textRowsOf(
 ): Rows {
   if (model.architecture.decoderStart === undefined) {
     const longPrompt: LongPrompt = flags.longPrompts === "refuse" ? "refuse" : { keep: flags.longPrompts };
-    return rowsOf(examples, tokenizer, { maxLength, longPrompt });
+    const shown = counter("Tokenizing", examples.count, "rows");
+    try {
+      return rowsOf(examples, tokenizer, { maxLength, longPrompt, encoded: shown.at });
+    } finally {
+      shown.stop();
+    }
   }
   const all = Array.from({ length: examples.count }, (_, n) => examples.example(n));
   return seq2seqRows(all, tokenizer, { maxLength, maxAnswerLength: maxLength });

@@ -40,6 +40,7 @@ import {
 } from "./load.ts";
 import { ADAPTERS_BASE } from "./model_source.ts";
 import { print, printJson, table } from "./terminal/output.ts";
+import { counter } from "./terminal/counter.ts";
 
 const EXAMPLE = `
 Example:
@@ -109,16 +110,24 @@ async function run(flags: EvaluateFlags & { readonly data: string }): Promise<vo
     const prompted = shown.length === 0
       ? rows
       : withShots(examples, shown, model, Math.min(contextLength(model), 4096));
+    const batchSize = shown.length === 0 ? flags.batchSize : 1;
+    const measuring = batchCounter("Measuring the loss of", rows.count, batchSize);
     const { loss, perplexity, tokens } = await heldOutLoss(model, prompted, {
-      batchSize: shown.length === 0 ? flags.batchSize : 1,
+      batchSize,
       pad: padOf(model.tokenizer),
+      between: measuring.next,
     });
+    measuring.stop();
     const n = Math.min(flags.rouge, rows.count);
     const first = Array.from({ length: n }, (_, i) => i);
     const references = examples.slice(0, n).map((example) => example.answer);
-    const samples = n === 0
-      ? []
-      : await samplesOf(model, pickRows(prompted, first), references, { maxNewTokens: flags.maxNewTokens });
+    const writing = batchCounter("Writing answers to", n, 8);
+    const samples = n === 0 ? [] : await samplesOf(model, pickRows(prompted, first), references, {
+      maxNewTokens: flags.maxNewTokens,
+      batchSize: 8,
+      between: writing.next,
+    });
+    writing.stop();
     const scores = n === 0 ? undefined : f1(scoresOf(samples));
     const faithful = flags.faithful && n > 0
       ? faithfulness(samples.map(({ reference, written }, i) => ({
@@ -165,6 +174,13 @@ async function run(flags: EvaluateFlags & { readonly data: string }): Promise<vo
   } finally {
     opened.close();
   }
+}
+
+/** Counts rows by whole batches. */
+function batchCounter(what: string, rows: number, batchSize: number): { next(): void; stop(): void } {
+  const shown = counter(what, rows, "rows");
+  let done = 0;
+  return { next: () => shown.at(Math.min(rows, done += batchSize)), stop: shown.stop };
 }
 
 /** "Names, numbers and dates: 0.9123 of those written are true, 0.6012 of those wanted were written" */

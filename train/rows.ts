@@ -40,7 +40,14 @@ export interface Rows {
  * await Deno.remove(file);
  * ```
  */
-export function rowsOf(examples: ExampleFile, tokenizer: ExampleTokenizer, options: EncodeOptions): Rows {
+export function rowsOf(
+  examples: ExampleFile,
+  tokenizer: ExampleTokenizer,
+  options: EncodeOptions & {
+    /** Called after every hundredth example or so with the number that are encoded. */
+    readonly encoded?: (count: number) => void;
+  },
+): Rows {
   const lengths = new Uint32Array(examples.count);
   const targets = new Uint32Array(examples.count);
   const tokens = (n: number): Tokens => encodeExample(examples.example(n), tokenizer, options);
@@ -48,6 +55,7 @@ export function rowsOf(examples: ExampleFile, tokenizer: ExampleTokenizer, optio
     const { inputIds, labels } = tokens(n);
     lengths[n] = inputIds.length;
     targets[n] = targetCount(labels);
+    if (n % 100 === 99) options.encoded?.(n + 1);
     if (targets[n] === 0) {
       const { at } = examples.example(n);
       throw new RangeError(

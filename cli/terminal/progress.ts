@@ -28,6 +28,9 @@ export function progress(total: number, done: number, how: "auto" | "quiet" = "a
   return isTerminal(2) ? bar(total, done) : lines(total, done);
 }
 
+/** The most columns that stand beside the bar: "123456/123456 steps · loss 12.3456 · 12345 tokens/s · 12 h 34 min left". */
+const WORDS = 72;
+
 function bar(total: number, done: number): Progress {
   const left = timeLeft(total, done);
   const shown = new SingleBar({
@@ -35,7 +38,8 @@ function bar(total: number, done: number): Progress {
     stream: process.stderr,
     hideCursor: true,
     gracefulExit: false, // the run handles Ctrl-C
-    barsize: 24,
+    clearOnComplete: true, // a message, and the end, leave no copy of it
+    barsize: Math.max(8, Math.min(60, (process.stderr.columns ?? 80) - WORDS)),
   }, Presets.shades_classic);
   let at = done;
   let words = { loss: "–", speed: "–", left: "–" };

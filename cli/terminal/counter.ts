@@ -1,0 +1,68 @@
+/**
+ * How far work has come that has no loss to show: "Tokenizing 12,000 of 100,000 rows, 3 min left". Work that takes no longer
+ * than two seconds shows nothing. On standard error: one line that is written over on a terminal, a line every five seconds
+ * otherwise.
+ */
+import process from "node:process";
+import { isTerminal } from "../../platform/streams.ts";
+import { note, showCount, showSeconds } from "./output.ts";
+
+/** Counts to a total. */
+export interface Counter {
+  /** Says that so many are done. */
+  at(done: number): void;
+  /** Clears the line. */
+  stop(): void;
+}
+
+/** Where a counter reads the time and writes; by default this process. */
+export interface CounterSurroundings {
+  /** Milliseconds. */
+  now(): number;
+  readonly isTerminal: boolean;
+  /** Writes over the last piece, on a terminal. */
+  write(text: string): void;
+  note(text: string): void;
+  /** Columns of the terminal. */
+  readonly width: number;
+}
+
+/** A counter of `total` units, such as "rows". */
+export function counter(
+  what: string,
+  total: number,
+  units: string,
+  here: CounterSurroundings = ofProcess(),
+): Counter {
+  const started = here.now();
+  let last = started + SILENT - (here.isTerminal ? OFTEN : SELDOM);
+  let isShown = false;
+  return {
+    at: (done) => {
+      const now = here.now();
+      if (now - last < (here.isTerminal ? OFTEN : SELDOM)) return;
+      last = now;
+      const left = done === 0 ? "" : `, ${showSeconds((now - started) / 1000 / done * (total - done))} left`;
+      const text = `${what} ${showCount(done)} of ${showCount(total)} ${units}${left}`;
+      if (!here.isTerminal) return here.note(text);
+      isShown = true;
+      here.write(`\r\x1b[K${text.slice(0, here.width - 1)}`);
+    },
+    stop: () => {
+      if (isShown) here.write("\r\x1b[K");
+    },
+  };
+}
+
+/** Milliseconds: of work that shows nothing, and between two changes on a terminal and elsewhere. */
+const [SILENT, OFTEN, SELDOM] = [2000, 200, 5000] as const;
+
+function ofProcess(): CounterSurroundings {
+  return {
+    now: () => performance.now(),
+    isTerminal: isTerminal(2),
+    write: (text) => void process.stderr.write(text),
+    note,
+    width: process.stderr.columns ?? 80,
+  };
+}
