@@ -39,7 +39,7 @@ interface CompareFlags extends ModelFlags, Omit<DataFlags, "data"> {
   readonly rates?: Readonly<Record<string, number>>;
   readonly steps: number;
   readonly batchSize: number;
-  readonly rank: number;
+  readonly rank: number | undefined;
   readonly rouge: number;
   readonly maxNewTokens: number;
   readonly samples: number;
@@ -74,7 +74,7 @@ export function compare(program: Command): void {
     )
     .option("--steps <n>", "optimizer steps of each method", integer(), 160)
     .option("--batch-size <n>", "rows in a step", integer(), 8)
-    .option("--rank <n>", "of low-rank methods", integer(), 8)
+    .option("--rank <n>", "of low-rank methods; default by the method", integer())
     .addOption(
       rare(
         option(

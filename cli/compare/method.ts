@@ -49,7 +49,7 @@ export interface MethodSettings extends DataFlags, ModelFlags {
   readonly method: string;
   /** More of its options. */
   readonly options?: JsonOptions;
-  readonly rank: number;
+  readonly rank: number | undefined;
   readonly learningRate: number;
   readonly steps: number;
   readonly batchSize: number;
@@ -159,7 +159,7 @@ async function methodFlags(
     ...chosen,
     seed,
     ...options && { options },
-    ...commandLineOf(chosen.definition).flags.includes("rank") && { rank },
+    ...commandLineOf(chosen.definition).flags.includes("rank") && rank !== undefined && { rank },
   };
 }
 
