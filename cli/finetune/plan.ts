@@ -40,6 +40,8 @@ import { taskFor } from "./task.ts";
 import { dtypeOf, localShapes, withBackend } from "../load.ts";
 import { modelSource } from "../model_source.ts";
 import { UsageError } from "../../tuning/usage_error.ts";
+import { Exit } from "../terminal/arguments.ts";
+import { changesOf, cutRows } from "./fitting_changes.ts";
 import { note, print, printJson, showBytes, table } from "../terminal/output.ts";
 
 /** The memory that WebAssembly can address. */
@@ -65,20 +67,57 @@ export async function planRun(given: FinetuneFlags): Promise<void> {
     ? { train: fullRows(flags.batchSize, maxLength), texts: 1 }
     : await sizesOf(source, model, { ...flags, data }, maxLength);
   const plan = await planOf(model, flags, sizes, maxLength, base.fresh);
-  const fits = flags.memory === undefined ? undefined : plan.total <= flags.memory;
+  const { memory } = flags;
+  const fits = memory === undefined ? undefined : plan.total <= memory;
+  const changes = fits === false ? await fittingChanges(flags, source, task, sizes, maxLength, memory!) : [];
   if (flags.json === true) {
-    printJson({ ...plan, ...flags.memory !== undefined && { memory: flags.memory, fits } });
+    printJson({ ...plan, ...memory !== undefined && { memory, fits, ...!fits && { changes } } });
+    if (fits === false) throw new Exit(1);
     return;
   }
   print(showPlan(plan));
-  if (flags.memory !== undefined) {
-    print(
-      `${fits ? "Fits" : "Does not fit"} in ${showBytes(flags.memory)}: ${showBytes(plan.total)} are needed`,
-    );
+  if (memory !== undefined) {
+    print(`${fits ? "Fits" : "Does not fit"} in ${showBytes(memory)}: ${showBytes(plan.total)} are needed`);
   }
   if (plan.total > WASM_LIMIT && (await withBackend(flags)).backend === "wasm") {
     note(`The wasm backend holds ${showBytes(WASM_LIMIT)} at most: this run needs another backend`);
   }
+  if (fits !== false) return;
+  print(
+    changes.length === 0
+      ? "No change of the run fits: it takes a smaller model, or more memory"
+      : ["It would fit with", ...changes.map(({ change, total }) => `  ${change}: ${showBytes(total)}`)].join(
+        "\n",
+      ),
+  );
+  throw new Exit(1);
+}
+
+/** Up to three changes that fit, with the bytes that they take. */
+async function fittingChanges(
+  flags: FinetuneFlags,
+  source: string | undefined,
+  task: Task | undefined,
+  sizes: PlannedSizes,
+  maxLength: number,
+  memory: number,
+): Promise<readonly { readonly change: string; readonly total: number }[]> {
+  const found: { readonly change: string; readonly total: number }[] = [];
+  for (const change of changesOf(flags, maxLength)) {
+    const changed = await chosenFlags(change.flags);
+    const base: Base = source === undefined
+      ? { shapes: shapesOfConfig(changed), fresh: [] }
+      : baseOf(source, changed, task);
+    const cut = {
+      ...sizes,
+      train: cutRows(sizes.train, change.maxLength),
+      ...sizes.evaluated && { evaluated: cutRows(sizes.evaluated, change.maxLength) },
+    };
+    const { total } = await planOf(base.shapes, changed, cut, change.maxLength, base.fresh);
+    base.shapes.dispose();
+    if (total <= memory && found.push({ change: change.text, total }) === 3) break;
+  }
+  return found;
 }
 
 /** The sizes of a run's training and evaluation data. */
