@@ -49,7 +49,7 @@ export function chat(program: Command): void {
     .option("-a, --adapter <name=folder>", "an adapter and a name for it; may be repeated", namedAdapter)
     .addOption(rare(outsideOption())).addOption(rare(methodFileOption()))
     .option("--system <text>", "the system's message")
-    .option("--max-new-tokens <n>", "of an answer, at most", integer(), 512)
+    .option("--max-new-tokens <n>", "longest answer, in tokens", integer(), 512)
     .option("--temperature <t>", "0 takes the likeliest token", number({ from: 0 }))
     .option("--top-k <k>", "draw from the k best tokens", integer())
     .option("--top-p <p>", "draw from the likeliest tokens of this mass", number({ above: 0, to: 1 }))
@@ -84,7 +84,7 @@ async function run(flags: ChatFlags): Promise<void> {
         else {note(
             `There is no adapter "${name}": there are ${["none", ...Object.keys(adapters)].join(", ")}`,
           );}
-      } else if (order?.startsWith("/")) note(`There is no "${order}": /help tells what there is`);
+      } else if (order?.startsWith("/")) note(`There is no "${order}"; /help lists the commands`);
       else if (said !== "") {
         const asked = fitting(
           opened.base,

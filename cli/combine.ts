@@ -46,7 +46,7 @@ export function combine(program: Command): void {
     .addOption(outsideOption()).addOption(methodFileOption())
     .option("-o, --output <path>", "new folder, or new file that ends in .gguf", onePath)
     .addOption(choice("--method <name>", "how; see below", METHODS).default("cat"))
-    .option("--weights <list>", "a number for each adapter, between commas; default 1 each", names)
+    .option("--weights <list>", "a number for each adapter, separated by commas; default 1 each", names)
     .option(
       "--density <p>",
       "of magnitudePrune, ties and dare: part of the entries to keep",
@@ -153,7 +153,7 @@ function weightsOf(sources: readonly string[], { weights }: CombineFlags): reado
   const numbers = weights.map(Number);
   const bad = weights.find((_, i) => !Number.isFinite(numbers[i]));
   if (bad !== undefined) {
-    throw new UsageError(`Expected --weights to be numbers between commas but found "${bad}"`);
+    throw new UsageError(`Expected --weights to be numbers separated by commas but found "${bad}"`);
   }
   if (numbers.length !== sources.length) {
     throw new UsageError(

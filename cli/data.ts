@@ -56,14 +56,22 @@ export interface DataFlags extends RecordFlags {
 export function dataFlags(command: Command, heldOut: string): Command {
   return command
     .option("--held-out <n>", heldOut, number({ from: 0 }))
-    .option("--max-length <n>", "most tokens in a row; default the context, 512 at most", integer(2))
+    .option(
+      "--max-length <n>",
+      "longest row, in tokens; default the model's context, at most 512",
+      integer(2),
+    )
     .addOption(
       rare(
-        choice("--long-prompts <what>", "too long a prompt: keep its head or tail, or refuse", [
-          "head",
-          "tail",
-          "refuse",
-        ]).default("head"),
+        choice(
+          "--long-prompts <what>",
+          "of a prompt that is too long keep the head or the tail, or refuse it",
+          [
+            "head",
+            "tail",
+            "refuse",
+          ],
+        ).default("head"),
       ),
     )
     .addOption(

@@ -55,7 +55,7 @@ export function embed(program: Command): void {
         "last",
       ]),
     )
-    .option("--batch-size <n>", "texts in a pass", integer(), 16)
+    .option("--batch-size <n>", "texts per pass", integer(), 16)
     .option("-o, --output <file>", "JSON Lines in place of standard output", onePath);
   helpAll(command).addHelpText("after", EXAMPLE).action(async () => await run(command.opts<EmbedFlags>()));
 }

@@ -72,7 +72,7 @@ export function evaluate(program: Command): void {
     onePath,
   ).addOption(rare(outsideOption())).addOption(rare(methodFileOption()));
   dataFlags(command, "measure only what finetune holds out; default all")
-    .option("--batch-size <n>", "rows in a pass", integer(), 4)
+    .option("--batch-size <n>", "rows per pass", integer(), 4)
     .option("--rouge <n>", "write n answers and score them; 0 for none", integer(0), 32)
     .option("--max-new-tokens <n>", "in those answers", integer(), 128)
     .option("--faithful", "how many of those answers' names, numbers and dates are true, and were wanted")
@@ -82,7 +82,7 @@ export function evaluate(program: Command): void {
   helpAll(command).addHelpText("after", EXAMPLE).action(async () => {
     const flags = await localData(command.opts<EvaluateFlags>());
     if (flags.data === undefined) {
-      throw new UsageError("Expected --data: a file of examples, one JSON object a line");
+      throw new UsageError("Expected --data: a file or folder of examples, or a data set of the hub");
     }
     await run({ ...flags, data: flags.data });
   });

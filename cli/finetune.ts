@@ -140,33 +140,43 @@ export function trainingOptions(command: Command): Command {
     option("--method <name>", "see below, or a file of yours", (text) => text, STANDARD_METHOD),
   );
   precisionFlag(dtypeFlag(modelFlags(command)))
-    .option("--rank <r>", "of low-rank methods; default by the method", integer())
+    .option("--rank <r>", "of low-rank methods; default depends on the method", integer())
     .addOption(
-      rare(option("--alpha <a>", "scale of the update; default by the method", number({ above: 0 }))),
+      rare(option("--alpha <a>", "scale of the update; default depends on the method", number({ above: 0 }))),
     )
     .addOption(rare(option("--dropout <p>", "in the adapter; default 0", number({ from: 0, below: 1 }))))
-    .option("--targets <names>", 'layers between commas, or "all-linear"', names)
-    .addOption(rare(option("--bottleneck <r>", "width inside an adapter; default by the method", integer())))
-    .addOption(rare(option("--length <n>", "rows of a prompt or prefix; default by the method", integer())))
+    .option("--targets <names>", 'layers, separated by commas, or "all-linear"', names)
     .addOption(
-      rare(option("--dimension <d>", "how many numbers train, of methods with such a budget", integer())),
+      rare(option("--bottleneck <r>", "width inside an adapter; default depends on the method", integer())),
+    )
+    .addOption(
+      rare(option("--length <n>", "rows of a prompt or prefix; default depends on the method", integer())),
+    )
+    .addOption(
+      rare(option("--dimension <d>", "number of trained parameters, for methods that take one", integer())),
     )
     .addOption(
       rare(
         option("--options <json>", "more of the method's options, as the library names them", optionsObject),
       ),
     )
-    .option("--learning-rate <x>", "peak; default by the method", number({ above: 0 }))
+    .option("--learning-rate <x>", "peak; default depends on the method", number({ above: 0 }))
     .addOption(rare(choice("--schedule <name>", "of the learning rate", SCHEDULES).default("cosine")))
-    .addOption(rare(option("--warmup <n>", "steps, or their share below 1", number({ from: 0 }), 0.03)))
-    .option("--batch-size <n>", "rows in a pass", integer(), 2)
-    .addOption(rare(option("--accumulate <n>", "passes in a step", integer(), 4)))
-    .option("--epochs <n>", "times through the data", integer(), 3)
-    .option("--max-steps <n>", "stop after so many steps", integer())
+    .addOption(
+      rare(option("--warmup <n>", "steps, or a share of them if below 1", number({ from: 0 }), 0.03)),
+    )
+    .option("--batch-size <n>", "rows per pass", integer(), 2)
+    .addOption(rare(option("--accumulate <n>", "passes per step", integer(), 4)))
+    .option("--epochs <n>", "passes over the data", integer(), 3)
+    .option("--max-steps <n>", "stop after this many steps", integer())
     .addOption(rare(option("--packing", "several examples in a row instead of padding")))
-    .addOption(rare(choice("--optimizer <name>", "default by the method: adamw, or paged", OPTIMIZERS)))
+    .addOption(
+      rare(choice("--optimizer <name>", "default depends on the method: adamw, or paged", OPTIMIZERS)),
+    )
     .addOption(rare(option("--weight-decay <x>", "of the optimizer", number({ from: 0 }), 0)))
-    .addOption(rare(option("--paged-budget <size>", "host memory of paged state; the rest to a file", bytes)))
+    .addOption(
+      rare(option("--paged-budget <size>", "host memory for paged state; the rest goes to a file", bytes)),
+    )
     .addOption(rare(option("--clip <norm>", "largest norm of the gradient", number({ above: 0 }), 1)))
     .addOption(
       rare(option("--label-smoothing <s>", "share given to all tokens", number({ from: 0, below: 1 }), 0)),

@@ -56,7 +56,7 @@ export function generate(program: Command): void {
     .option("-p, --prompt <text>", "the text; default standard input")
     .option("--chat", "the text is a user's message: use the model's chat template")
     .addOption(rare(option("--system <text>", "with --chat: the system's message")))
-    .option("--max-new-tokens <n>", "at most so many", integer(), 128)
+    .option("--max-new-tokens <n>", "longest answer, in tokens", integer(), 128)
     .option("--temperature <t>", "draw instead of taking the best token", number({ above: 0 }))
     .option("--top-k <k>", "draw from the k best tokens", integer())
     .option("--top-p <p>", "draw from the likeliest tokens of this mass", number({ above: 0, to: 1 }))

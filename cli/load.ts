@@ -112,7 +112,7 @@ export function checkBudget({ backend, memory }: BackendFlags): void {
 /** Adds `--dtype`. */
 export function dtypeFlag(command: Command): Command {
   return command.addOption(
-    rare(choice("--dtype <type>", "store plain matrices so in memory; default as the file", [
+    rare(choice("--dtype <type>", "type of plain matrices in memory; default as in the file", [
       "f32",
       "f16",
       "bf16",

@@ -53,14 +53,14 @@ export function methods(program: Command): void {
     )
     .option(...modelOption(), onePath)
     .option("--config <file>", "a config.json instead of a model; no weights are needed")
-    .option("--only <names>", "methods between commas", names)
+    .option("--only <names>", "methods, separated by commas", names)
     .option(
       "--tokens <n>",
       "length of the text that costs are counted on; default 64, or what a short context holds",
       integer(),
     )
     .option("--method <file>", "a method of your own, beside the others", onePath)
-    .option("--show <name>", "one method's options, and what else is known of it", onePath)
+    .option("--show <name>", "one method's options, and its facts", onePath)
     .option("--article", "beside the survey article's tables 1 and 2; ≠ marks what differs")
     .option("--wide", "print all columns")
     .option("--json", "print JSON")

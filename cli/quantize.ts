@@ -49,7 +49,7 @@ export function quantize(program: Command): void {
       "new folder (bitsandbytes types), or a new file that ends in .gguf",
       onePath,
     )
-    .option("--targets <names>", "only these layers, between commas", names)
+    .option("--targets <names>", "only these layers, separated by commas", names)
     .addOption(
       choice("--embeddings <type>", "of embeddings and an untied head; default as they are", EMBEDDINGS),
     )

@@ -86,7 +86,7 @@ export function serve(program: Command): void {
       "most tokens of a prompt and its text; default the model's context",
       integer(2),
     )
-    .addOption(rare(option("--max-body <size>", "most bytes of a request", bytes, 4 << 20)))
+    .addOption(rare(option("--max-body <size>", "largest body of a request", bytes, 4 << 20)))
     .option("--json", "print where it listens and what it serves as JSON, and a line for each request");
   helpAll(command).addHelpText("after", EXAMPLE).action(() => run(command.opts<ServeFlags>()));
 }

@@ -96,7 +96,9 @@ const SHOWN = [
 
 async function run(command: Command, flags: SweepFlags): Promise<void> {
   const { data, output, grid = [], seeds = [flags.seed], random, drawSeed } = flags;
-  if (data === undefined) throw new UsageError("Expected --data: a file of examples, one JSON object a line");
+  if (data === undefined) {
+    throw new UsageError("Expected --data: a file or folder of examples, or a data set of the hub");
+  }
   if (output === undefined) throw new UsageError("Expected --output: the folder for the runs");
   if (grid.length === 0 && seeds.length < 2) {
     throw new UsageError(
@@ -237,7 +239,7 @@ function checkFolder(folder: string, resume: boolean): void {
     entries = readdirSync(folder);
   } catch (error) {
     if (systemCode(error) === "ENOENT") return;
-    throw new RangeError(`Cannot write to ${folder}: it is no folder`, { cause: error });
+    throw new RangeError(`Cannot write to ${folder}: it is not a folder`, { cause: error });
   }
   if (entries.length === 0) return;
   if (!resume) {

@@ -1,4 +1,4 @@
-/** The rooms of the house and the arrows between them: any other import fails here. */
+/** The folders and the arrows between them: any other import fails here. */
 import assert from "node:assert/strict";
 
 /** What methods compute with. */

@@ -40,7 +40,9 @@ export async function convertModel(
   flags: ConvertFlags,
 ): Promise<void> {
   const wrong = (["model", "name", "rank", "error"] as const).find((flag) => flags[flag] !== undefined);
-  if (wrong !== undefined) throw new UsageError(`Cannot use --${wrong}: "${source}" is a model, no adapter`);
+  if (wrong !== undefined) {
+    throw new UsageError(`Cannot use --${wrong}: "${source}" is a model, not an adapter`);
+  }
   const format = formatOf(found, target, flags);
   const asked = dtypeOf(format, found, flags);
   const place = newOutput(target, flags.overwrite ?? false);

@@ -96,7 +96,7 @@ export async function finetuneResult(given: RunFlags): Promise<Reported> {
     shapes.dispose();
     note(`Memory planned: ${showBytes(plan.total)}, of which ${showBytes(plan.weights)} are weights`);
     if (read.full > 0) {
-      note(`${read.full} rows fill the ${maxLength} tokens there are; ${policy(flags)}`);
+      note(`Rows of ${maxLength} tokens, the most that is allowed: ${read.full}; ${policy(flags)}`);
     }
     const record: StateRecord = {
       base: await baseHash(model),

@@ -15,4 +15,4 @@ export const skipNote = ({ step, lossScale }: StepReport): string =>
 
 /** What happens to prompts that are too long. */
 export const policy = ({ longPrompts }: FinetuneFlags): string =>
-  longPrompts === "refuse" ? "none was cut" : `of a longer prompt the ${longPrompts} is kept`;
+  longPrompts === "refuse" ? "none was cut" : `where a prompt was too long, its ${longPrompts} was kept`;

@@ -90,7 +90,9 @@ export const bytes: Reader<number> = reader((text) => {
 /** Names separated by commas. */
 export const names: Reader<readonly string[]> = reader<readonly string[]>((text) => {
   const found = text.split(",").map((name) => name.trim()).filter((name) => name !== "");
-  if (found.length === 0) throw new InvalidArgumentError(`Expected names between commas but found "${text}"`);
+  if (found.length === 0) {
+    throw new InvalidArgumentError(`Expected names separated by commas but found "${text}"`);
+  }
   return found;
 }, { type: ["string", "array"], items: { type: "string" } });
 

@@ -97,7 +97,7 @@ Deno.test("graft combine says what is wrong, and writes nothing", async () => {
     2,
     /a weight for each of the 2 adapters but found 1 in --weights/,
   );
-  await fails([ONE, TWO, "--weights", "1,x"], 2, /--weights to be numbers between commas but found "x"/);
+  await fails([ONE, TWO, "--weights", "1,x"], 2, /--weights to be numbers separated by commas but found "x"/);
   await fails([ONE, "--method", "ties"], 2, /Expected --density with --method ties/);
   await fails([ONE, "--method", "svd"], 2, /Expected --rank or --error with --method svd/);
   await fails([ONE, "--rank", "2"], 2, /Cannot use --rank with --method cat: it has none/);
