@@ -73,13 +73,13 @@ export function compare(program: Command): void {
       listed,
     )
     .option("--steps <n>", "optimizer steps of each method", integer(), 160)
-    .option("--batch-size <n>", "rows in a step", integer(), 8)
-    .option("--rank <n>", "of low-rank methods; default by the method", integer())
+    .option("--batch-size <n>", "rows per step", integer(), 8)
+    .option("--rank <n>", "of low-rank methods; default depends on the method", integer())
     .addOption(
       rare(
         option(
           "--rates <list>",
-          "peak learning rates, as in lora=1e-3,ia3=0.1; default by the method",
+          "peak learning rates, as in lora=1e-3,ia3=0.1; default depends on the method",
           rates,
         ),
       ),
