@@ -7,6 +7,7 @@ import { saveAdapter } from "../io/save_adapter.ts";
 import { type Combination, combine as combineAdapters, type Limit } from "../methods/mod.ts";
 import { choice, type Command, integer, names, number, onePath } from "./terminal/arguments.ts";
 import { checkOwn, UsageError } from "../tuning/usage_error.ts";
+import { checkAdapterSize } from "./adapter_size.ts";
 import { rankText } from "./convert/adapter.ts";
 import {
   loadingOf,
@@ -31,6 +32,7 @@ interface CombineFlags extends ModelFlags {
   readonly rank?: number;
   readonly error?: number;
   readonly seed?: number;
+  readonly force?: true;
   readonly overwrite?: true;
   readonly json?: true;
 }
@@ -49,14 +51,15 @@ export function combine(program: Command): void {
     .option("--weights <list>", "a number for each adapter, separated by commas; default 1 each", names)
     .option(
       "--density <p>",
-      "of magnitudePrune, ties and dare: part of the entries to keep",
+      "of magnitudePrune, ties, dare: share to keep",
       number({ above: 0, to: 1 }),
     )
     .addOption(choice("--elect <by>", "of ties: an entry's sign by sum or by number", ["total", "frequency"]))
     .addOption(choice("--then <how>", "of dare: what follows the dropping", ["linear", "ties"]))
     .option("--rank <r>", "cut to this rank", integer())
-    .option("--error <e>", "cut to the least rank with this relative error", number({ from: 0, below: 1 }))
+    .option("--error <e>", "cut to this relative error", number({ from: 0, below: 1 }))
     .option("--seed <n>", "of dare; default 0", integer(0))
+    .option("--force", "write an adapter that is larger than its model")
     .option("--overwrite", "replace an existing output")
     .option("--json", "print JSON")
     .addHelpText(
@@ -82,6 +85,10 @@ async function run(sources: readonly string[], flags: CombineFlags): Promise<voi
     for (const source of sources) adapters.push(await loadAdapter(source, model, await loadingOf(flags)));
     const combined = await combineAdapters(model, adapters, weights, how);
     const format = output.endsWith(".gguf") ? "gguf" : "peft";
+    checkAdapterSize(model, combined.adapter, {
+      force: flags.force === true,
+      change: how.method === "cat" ? "--method svd --rank 16" : "--rank or --error",
+    });
     await place.write((path) => saveAdapter(path, combined.adapter, model, { format }));
     const parameters = leaves(combined.adapter.params).reduce((n, [, t]) => n + t.size, 0);
     const { error, errors } = combined;

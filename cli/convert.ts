@@ -39,12 +39,13 @@ export function convert(program: Command): void {
       ),
     )
     .option("--requantize", "allow weights that are quantized already, which loses precision twice")
+    .option("--force", "write an adapter that is larger than its model")
     .option("--overwrite", "replace an existing target")
     .option("--json", "print JSON")
     .addHelpText(
       "after",
       "\nExamples:\n  graft convert my-adapter adapter.gguf --model HuggingFaceTB/SmolLM2-135M\n" +
-        "  graft convert my-dora small.gguf --model base --error 0.05\n" +
+        "  graft convert my-dora lora.gguf --model base --rank 16\n" +
         "  graft convert model.gguf out --to bitsandbytes --dtype nf4_double --requantize",
     )
     .action((source: string, target: string, flags: ConvertFlags) => run(source, target, flags));

@@ -68,7 +68,7 @@ export const outsideOption = (): Option =>
 
 /** `--method-file`, of commands that take an adapter. */
 export const methodFileOption = (): Option =>
-  option("--method-file <file>", "the file of your own method, where the adapter is of one", onePath);
+  option("--method-file <file>", "the file of your own method, if it is of one", onePath);
 
 /** The flags as options of loading. */
 export async function loadingOf(

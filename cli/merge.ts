@@ -116,7 +116,9 @@ async function run(flags: MergeFlags): Promise<void> {
     await place.write((path) => saveModel(path, merged, dtype === "same" ? {} : { dtype }));
     if (recipe !== undefined) await writeTextAtomically(join(dirname(output), "Modelfile"), recipe);
     if (flags.json) {
-      printJson({ output, dtype, base: { model: model.source, quantized: base ?? null }, ...loss });
+      const { weights, ...total } = loss;
+      const of = { model: model.source, quantized: base ?? null };
+      printJson({ output, dtype, base: of, weights: weights.length, ...total });
     } else print(summary(output, dtype, adapter.method.name, loss));
     if (flags.ollama !== undefined && !flags.json) {
       print(`Next: ollama create ${flags.ollama} -f ${join(dirname(output), "Modelfile")}`);

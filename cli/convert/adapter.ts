@@ -13,6 +13,7 @@ import { UsageError } from "../../tuning/usage_error.ts";
 import type { ConvertFlags } from "./flags.ts";
 import { loadingOf, openModel } from "../load.ts";
 import { modelSource } from "../model_source.ts";
+import { checkAdapterSize } from "../adapter_size.ts";
 import { note, print, printJson, showCount } from "../terminal/output.ts";
 import { formatFor } from "../output_formats.ts";
 
@@ -48,6 +49,7 @@ export async function convertAdapter(
     const limit = limitOf(flags);
     const cut = limit === undefined ? undefined : await toLora(model, adapter, limit);
     const written = cut?.adapter ?? adapter;
+    checkAdapterSize(model, written, { force: flags.force === true, change: "--rank or --error" });
     await place.write(async (path) =>
       await saveAdapter(path, written, model, { format, ...await ownOf(flags) })
     );

@@ -9,6 +9,7 @@ export interface ConvertFlags extends ModelFlags {
   readonly error?: number;
   readonly dtype?: string;
   readonly requantize?: true;
+  readonly force?: true;
   readonly overwrite?: true;
   readonly json?: true;
 }

@@ -48,6 +48,7 @@ Deno.test("graft merge --dtype says what rounding takes, and stores every matrix
     const said = JSON.parse(ran.out);
     assert.ok(loss.lost > 0 && Math.abs(said.lost / loss.lost - 1) < 1e-4);
     assert.equal(said.unchanged, loss.unchanged);
+    assert.equal(said.weights, loss.weights.length, "a number, not a record each");
     assert.deepEqual(said.base, { model, quantized: null });
     const merged = await loadModel(path, { backend });
     for (const [name, leaf] of weightLeaves(merged.weights)) {
