@@ -199,8 +199,6 @@ export interface CommandLine {
   readonly rate: number;
   /** The rate of a short run of a small model; default ten times `rate`, at most 0.05. */
   readonly shortRate?: number;
-  /** Whether it is among those that the short help names, which many people know. */
-  readonly common?: true;
   /** Whether it is the one of a run that names none; one method is. */
   readonly standard?: true;
   /** Its place among the methods of `graft compare` when none are named. */

@@ -66,7 +66,6 @@ const shared: Omit<HiddenSpec<CompacterOptions, PhmBottleneck>, "name" | "summar
     phm(rule, up, activation(σ)(phm(rule, down, reading(call, reads)))),
   cli: {
     rate: 3e-3,
-    common: true,
     flags: ["bottleneck"],
     options: ({ bottleneck }, spec) => phmSizes(spec, 4, bottleneck),
   },

@@ -77,7 +77,6 @@ export const houlsby: DefinedMethod<HoulsbyOptions> = defineHidden<HoulsbyOption
   delta: (p, { y }, { activation: σ }): Tensor => bottleneck(p, y, activation(σ)),
   cli: {
     rate: 5e-4,
-    common: true,
     flags: ["bottleneck"],
     options: ({ bottleneck }, spec) => ({ reduction: reductionOf(bottleneck, spec) }),
   },

@@ -94,7 +94,6 @@ export const parallelAdapter: DefinedMethod<ParallelAdapterOptions> = defineHidd
   },
   cli: {
     rate: 5e-4,
-    common: true,
     flags: ["bottleneck", "dropout"],
     options: ({ bottleneck }, spec) => ({ reduction: reductionOf(bottleneck, spec) }),
   },

@@ -62,7 +62,6 @@ export const pfeiffer: DefinedMethod<PfeifferOptions> = defineHidden<PfeifferOpt
   delta: (p, call, { reads, activation: σ }) => bottleneck(p, reading(call, reads), activation(σ)),
   cli: {
     rate: 5e-4,
-    common: true,
     flags: ["bottleneck"],
     options: ({ bottleneck }, spec) => ({ reduction: reductionOf(bottleneck, spec) }),
   },

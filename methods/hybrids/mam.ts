@@ -57,7 +57,6 @@ export const mam: DefinedMethod<MamOptions, MamParts> = defineComposition<MamOpt
     }),
   cli: {
     rate: 5e-4,
-    common: true,
     flags: ["length", "bottleneck"],
     options: ({ length, bottleneck }, spec) => ({
       prefix: given({ length }),

@@ -88,7 +88,6 @@ export const unipelt: DefinedMethod<UnipeltOptions> = defineComposition<UnipeltO
   },
   cli: {
     rate: 5e-4,
-    common: true,
     flags: ["rank", "length", "bottleneck"],
     options: ({ rank, length, bottleneck }, spec) => ({
       prefix: given({ length }),

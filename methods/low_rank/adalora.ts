@@ -133,7 +133,6 @@ export const adalora: DefinedMethod<AdaloraOptions> = defineMethod<AdaloraOption
   cli: {
     rate: 1e-3,
     flags: ["rank", "alpha", "dropout", "targets"],
-    common: true,
     options: ({ rank: targetRank = 8, alpha = 2 * targetRank }) => ({
       targetRank,
       rank: Math.ceil(1.5 * targetRank),

@@ -123,7 +123,7 @@ export const delora: DefinedMethod<DeloraOptions> = defineMethod<DeloraOptions>(
         })),
     };
   },
-  cli: { rate: 1e-2, flags: ["rank", "dropout", "targets"], common: true },
+  cli: { rate: 1e-2, flags: ["rank", "dropout", "targets"] },
   published: { setting: "r 8 on q and v" },
 });
 

@@ -91,7 +91,7 @@ export const dora: DefinedMethod<DoraOptions> = defineMethod<DoraOptions>({
         }),
     };
   },
-  cli: { ...LOW_RANK, common: true },
+  cli: { ...LOW_RANK },
   published: { setting: "r 8 on q and v" },
 });
 

@@ -237,7 +237,7 @@ export const evaDefinition: MethodDefinition = {
     ),
     maxBatches: option(count, "give up after so many batches", 1000),
   },
-  cli: { ...LOW_RANK, common: true },
+  cli: { ...LOW_RANK },
   prepare: async ({ model, options, batches, seed }) => {
     const data = batches(512);
     // Where a text has one label, all its tokens count.

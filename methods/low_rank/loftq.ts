@@ -106,7 +106,7 @@ export const loftqDefinition: MethodDefinition = {
     prepared.dispose();
     return { method, params: base };
   },
-  cli: { ...LOW_RANK, rate: 3e-4, common: true },
+  cli: { ...LOW_RANK, rate: 3e-4 },
   prepare: async ({ model, options, seed }) => {
     const prepared = await loftq(model, { ...options, key: seed });
     // The base, which differs in every weight, is quantized again whenever the adapter is loaded.

@@ -133,7 +133,7 @@ export const lora: DefinedMethod<LoraOptions> = defineMethod<LoraOptions>({
       ...biasPaths(spec, options).map((path) => replaceLeaf(path, paramsAt(params, path) as Tensor)),
     ],
   }),
-  cli: { ...LOW_RANK, shortRate: 1.2e-2, common: true, standard: true, compared: 2 },
+  cli: { ...LOW_RANK, shortRate: 1.2e-2, standard: true, compared: 2 },
   survey: {
     kinds: "R",
     storage: "yes",

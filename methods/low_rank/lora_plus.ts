@@ -51,7 +51,7 @@ export const loraPlus: DefinedMethod<LoraPlusOptions> = defineMethod<LoraPlusOpt
           : 1;
     },
   }),
-  cli: { ...LOW_RANK, rate: 1e-4, common: true },
+  cli: { ...LOW_RANK, rate: 1e-4 },
   published: { setting: "r 8 on q and v" },
 });
 

@@ -112,7 +112,7 @@ export const pissaDefinition: MethodDefinition = {
       "exact",
     ),
   },
-  cli: { ...LOW_RANK, rate: 2e-4, common: true },
+  cli: { ...LOW_RANK, rate: 2e-4 },
   prepare: async ({ model, options, seed }) => {
     const prepared = await pissa(model, { ...options, key: seed });
     return preparedRun(

@@ -39,7 +39,6 @@ export const qlora: DefinedMethod<LoraOptions> = defineComposition<LoraOptions>(
   cli: {
     ...LOW_RANK,
     shortRate: 1.2e-2,
-    common: true,
     compared: 3,
     optimizer: "paged",
     quantize: { dtype: "nf4_double" },

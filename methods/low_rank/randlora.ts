@@ -129,7 +129,7 @@ export const randlora: DefinedMethod<RandLoraOptions> = defineMethod<RandLoraOpt
       },
     };
   },
-  cli: { rate: 1e-4, flags: ["rank", "alpha", "dropout", "targets"], common: true },
+  cli: { rate: 1e-4, flags: ["rank", "alpha", "dropout", "targets"] },
   published: { setting: "r 32 on q and v" },
 });
 

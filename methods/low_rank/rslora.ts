@@ -30,6 +30,6 @@ export const rslora: DefinedMethod<LoraOptions> = defineComposition<LoraOptions>
     scaling: option(oneOf("standard", "rankStabilized"), "the scale: α/r, or α/√r", "rankStabilized"),
   },
   create: lora,
-  cli: { ...LOW_RANK, common: true },
+  cli: { ...LOW_RANK },
   published: { setting: "r 8 on q and v" },
 });

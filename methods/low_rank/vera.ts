@@ -140,7 +140,7 @@ export const vera: DefinedMethod<VeraOptions> = defineMethod<VeraOptions>({
       },
     };
   },
-  cli: { rate: 5e-3, flags: ["rank", "dropout", "targets"], common: true },
+  cli: { rate: 5e-3, flags: ["rank", "dropout", "targets"] },
   published: { setting: "r 256 on q and v" },
 });
 

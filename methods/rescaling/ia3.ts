@@ -84,7 +84,7 @@ export const ia3: DefinedMethod<Ia3Options> = defineMethod<Ia3Options>({
         }),
     };
   },
-  cli: { rate: 5e-3, shortRate: 0.1, flags: ["targets"], targets: "own", common: true, compared: 4 },
+  cli: { rate: 5e-3, shortRate: 0.1, flags: ["targets"], targets: "own", compared: 4 },
   survey: {
     kinds: "A",
     storage: "yes",

@@ -167,7 +167,7 @@ export const loreft: DefinedMethod<LoreftOptions> = defineMethod<LoreftOptions>(
       },
     };
   },
-  cli: { rate: 1e-3, flags: ["rank", "dropout"], common: true },
+  cli: { rate: 1e-3, flags: ["rank", "dropout"] },
   published: { setting: "r 8, 7 first and 7 last" },
 });
 

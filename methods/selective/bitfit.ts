@@ -91,7 +91,7 @@ export const bitfit: DefinedMethod<BitfitOptions> = defineMethod<BitfitOptions>(
         ...adds && { adds },
       })),
   }),
-  cli: { rate: 1e-3, flags: [], head: "classifier", common: true },
+  cli: { rate: 1e-3, flags: [], head: "classifier" },
   survey: {
     kinds: "S",
     storage: "yes",

@@ -141,7 +141,7 @@ export const diffPruning: DefinedMethod<DiffPruningOptions> = defineMethod<DiffP
     },
     rates: ({ learningRate }) => (path) => isGate(path) ? gateRate / learningRate : 1,
   }),
-  cli: { rate: 5e-5, flags: [], also: KEPT, head: "all", stages: true, common: true },
+  cli: { rate: 5e-5, flags: [], also: KEPT, head: "all", stages: true },
   prepare: async ({ model, options, seed, train }) => {
     const { ratio, gates, ...method } = filled(options, KEPT) as unknown as
       & DiffPruningOptions

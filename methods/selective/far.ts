@@ -131,7 +131,7 @@ export const farDefinition: MethodDefinition = {
       outputs: Object.fromEntries(layers.map(({ path, outFeatures }) => [path, outFeatures])),
     };
   },
-  cli: { rate: 1e-4, flags: [], also: CHOSEN, stages: true, common: true },
+  cli: { rate: 1e-4, flags: [], also: CHOSEN, stages: true },
   prepare: async ({ model, options, steps, train }) => {
     const { retention, priming, primed } = filled(options, CHOSEN) as unknown as Required<PrimingOptions> & {
       readonly priming: number;

@@ -52,7 +52,7 @@ export const fishMaskDefinition: MethodDefinition = {
   title: "FISH mask",
   options: {},
   restore: (config, stored) => fishMask({ mask: storedMask(config, stored) }),
-  cli: { rate: 1e-4, flags: [], also: FISHER, head: "all", common: true },
+  cli: { rate: 1e-4, flags: [], also: FISHER, head: "all" },
   prepare: async ({ model, options, batches, seed }) => {
     const mask = await fisherMask(
       model,

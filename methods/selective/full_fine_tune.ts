@@ -54,7 +54,6 @@ export const fullFineTune: DefinedMethod<Readonly<Record<never, never>>> = defin
     optimizer: "paged",
     head: "all",
     writes: "model",
-    common: true,
     compared: 1,
   },
   published: { setting: "every weight" },

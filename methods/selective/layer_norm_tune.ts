@@ -64,7 +64,6 @@ export const layerNormTune: DefinedMethod<LayerNormTuneOptions> = defineMethod<L
     rate: 1e-3,
     flags: ["targets"],
     options: ({ targets }) => ({ norms: targets }),
-    common: true,
   },
   published: { setting: "every norm" },
 });

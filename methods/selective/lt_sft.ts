@@ -101,7 +101,7 @@ export const ltSftDefinition: MethodDefinition = {
     const { pull, maskable } = config as { readonly pull: number; readonly maskable: number };
     return ltSft({ mask: storedMask(config, stored), pull, maskable });
   },
-  cli: { rate: 5e-5, flags: [], also: CHOSEN, head: "all", stages: true, common: true },
+  cli: { rate: 5e-5, flags: [], also: CHOSEN, head: "all", stages: true },
   prepare: async ({ model, options, train }) => {
     const { ratio, pull, ...which } = filled(options, CHOSEN) as unknown as RunOptions;
     const elements = Math.floor(ratio * maskableSize(model, which));

@@ -181,7 +181,6 @@ export const ladderSideTuning: DefinedMethod<LadderSideTuningOptions> = defineMe
       rate: 1e-3,
       flags: [],
       also: FIRST,
-      common: true,
       options: (_, spec) => ({ reduction: sideReduction(spec) }),
     },
     prepare: async ({ model, options, batches, seed }) => {

@@ -87,7 +87,7 @@ export const llamaAdapter: DefinedMethod<LlamaAdapterOptions> = defineMethod<Lla
         })),
       })),
   }),
-  cli: { rate: 9e-3, common: true, flags: ["length"] },
+  cli: { rate: 9e-3, flags: ["length"] },
   published: { setting: "10 rows in all blocks but two" },
 });
 

@@ -70,7 +70,7 @@ export const pTuningV2: DefinedMethod<PTuningV2Options, PTuningV2Parts> = define
     positions: positionsOption("none"),
   },
   create: (options) => compose({ prefix: prefixTuning(options), head: classifier() }),
-  cli: { rate: 5e-3, common: true, flags: ["length", "dropout"], head: "classifier" },
+  cli: { rate: 5e-3, flags: ["length", "dropout"], head: "classifier" },
   published: rowsSetting(8),
 });
 

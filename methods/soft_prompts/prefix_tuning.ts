@@ -200,7 +200,7 @@ export const prefixTuning: DefinedMethod<PrefixTuningOptions> = defineMethod<Pre
       }),
     };
   },
-  cli: { rate: 1e-3, common: true, flags: ["length", "dropout"] },
+  cli: { rate: 1e-3, flags: ["length", "dropout"] },
   survey: {
     kinds: "A",
     storage: "yes",

@@ -75,7 +75,7 @@ export const promptTuning: DefinedMethod<PromptTuningOptions, PromptParams> = de
       rows: fn({ rows }, ({ rows }) => rows),
     }],
   }),
-  cli: { rate: 3e-2, common: true, flags: ["length"] },
+  cli: { rate: 3e-2, flags: ["length"] },
   survey: {
     kinds: "A",
     storage: "yes",

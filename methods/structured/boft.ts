@@ -91,7 +91,7 @@ export const boft: DefinedMethod<BoftOptions> = defineLinear<BoftOptions, BoftPa
     };
     return [rotated, scaled(s)];
   },
-  cli: { rate: 1e-3, common: true, flags: ["targets"] },
+  cli: { rate: 1e-3, flags: ["targets"] },
   published: { setting: "blocks of 4 on q and v" },
 });
 

@@ -77,7 +77,6 @@ export const c3a: DefinedMethod<C3aOptions> = defineLinear<C3aOptions, { readonl
   map: ({ kernel }, _, { inFeatures }) => blockCirculant(kernel, 1 / inFeatures),
   cli: {
     rate: 1e-1,
-    common: true,
     flags: ["targets"],
     options: (_, __, places) => ({ block: commonDivisor(places) }),
   },

@@ -78,7 +78,6 @@ export const fourierft: DefinedMethod<FourierFtOptions> = defineLinear<
   },
   cli: {
     rate: 1e-2,
-    common: true,
     flags: ["dimension", "targets"],
     options: ({ dimension }, _, places) => ({ frequencies: dimension ?? atMost(1000, places) }),
   },

@@ -88,7 +88,7 @@ export const hra: DefinedMethod<HraOptions> = defineLinear<HraOptions, { readonl
     λ === "exact" || λ === 0
       ? {}
       : { penalty: (params) => multiply(addAll(leaves(params).map(([, u]) => distance(u))), λ) },
-  cli: { rate: 1e-3, common: true, flags: ["rank", "targets"] },
+  cli: { rate: 1e-3, flags: ["rank", "targets"] },
   published: { setting: "r 8 on q and v" },
 });
 

@@ -81,7 +81,6 @@ export const loha: DefinedMethod<LohaOptions> = defineLinear<LohaOptions, LohaFa
   change: (factors, options) => addUpdate(hadamardLowRank(factors, options.alpha! / options.rank), options),
   cli: {
     rate: 1e-3,
-    common: true,
     flags: ["rank", "alpha", "targets"],
     options: ({ rank = 8, alpha = 2 * rank }) => ({ rank, alpha }),
   },

@@ -126,7 +126,6 @@ export const lokr: DefinedMethod<LokrOptions> = defineLinear<LokrOptions, LokrFa
   },
   cli: {
     rate: 1e-3,
-    common: true,
     flags: ["rank", "alpha", "targets"],
     options: ({ rank = 8, alpha = 2 * rank }) => ({ rank, alpha }),
   },

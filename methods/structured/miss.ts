@@ -117,7 +117,6 @@ export const miss: DefinedMethod<MissOptions> = defineLinear<MissFields, { reado
       },
   cli: {
     rate: 5e-4,
-    common: true,
     flags: ["rank", "targets"],
     // Pieces of 64 inputs, as in PEFT, where the layers are that wide.
     options: ({ rank }, _, places) => ({ rank: rank ?? Math.min(64, smallestInput(places)) }),

@@ -94,7 +94,6 @@ export const oft: DefinedMethod<OftOptions> = defineLinear<OftOptions, { readonl
     ε === undefined ? {} : { project: (params) => mapTree(params, (q) => pulledBack(q, ε)) },
   cli: {
     rate: 1e-3,
-    common: true,
     flags: ["targets"],
     // Requested blocks must divide the sizes.
     options: (_, __, ___, { blocks }) => blocks === undefined ? { uneven: "nearest" } : {},

@@ -92,7 +92,7 @@ export const road: DefinedMethod<RoadOptions> = defineLinear<RoadOptions, RoadPa
     return { theta: normal(n, 0.5), alpha };
   },
   change: (params, { variant, group }, { outFeatures }) => rotation(outFeatures, params, variant, group),
-  cli: { rate: 3e-3, common: true, flags: ["targets"] },
+  cli: { rate: 3e-3, flags: ["targets"] },
   published: { setting: "RoAd_1 on q and v" },
 });
 
