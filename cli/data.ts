@@ -9,7 +9,6 @@ import {
   type ExampleFile,
   type ExampleOptions,
   type ExampleSizes,
-  type FieldNames,
   type LabelledKind,
   labelledRows,
   type LongPrompt,
@@ -25,19 +24,9 @@ import {
 import { dataFiles } from "../train/records/files.ts";
 import { LABELLED, labelledExamples, type RecordFlags, recordShape } from "./record_shape.ts";
 import { counter } from "./terminal/counter.ts";
+import { fieldNames } from "./field_names.ts";
 import { note } from "./terminal/output.ts";
-import {
-  choice,
-  type Command,
-  integer,
-  InvalidArgumentError,
-  number,
-  option,
-  rare,
-  type Reader,
-  reader,
-} from "./terminal/arguments.ts";
-import { isObject } from "../formats/strict_json.ts";
+import { choice, type Command, integer, number, option, rare } from "./terminal/arguments.ts";
 
 /** How records become rows. */
 export interface DataFlags extends RecordFlags {
@@ -83,21 +72,6 @@ export function dataFlags(command: Command, heldOut: string): Command {
     .addOption(rare(option("--limit <n>", "read only the first n examples", integer())))
     .addOption(rare(option("--split-seed <n>", "which examples are held out", integer(0), 0)));
 }
-
-/** "prompt=question,completion=reply". */
-const fieldNames: Reader<FieldNames> = reader(
-  (text) => {
-    const pairs = text.split(",").map((pair) => pair.split("="));
-    if (pairs.some((pair) => pair.length !== 2 || pair.some((name) => name === ""))) {
-      throw new InvalidArgumentError(
-        `Expected names such as prompt=question,completion=reply but found "${text}"`,
-      );
-    }
-    return Object.fromEntries(pairs);
-  },
-  { type: ["string", "object"], additionalProperties: { type: "string" } },
-  (value) => isObject(value) ? Object.entries(value).map((pair) => pair.join("=")).join(",") : undefined,
-);
 
 /** Tokenized data in two parts. */
 export interface Data extends Disposable {

@@ -4,7 +4,7 @@ import { showBytes, showCount } from "../cli/terminal/output.ts";
 import { knownMethods } from "../io/records/known_methods.ts";
 import { publishedMethods } from "../tuning/published.ts";
 import { shortRateOf } from "../tuning/short_rate.ts";
-import type { TableRow } from "../cli/methods.ts";
+import type { TableRow } from "../cli/methods/costs.ts";
 import { heldOutLoss } from "../train/mod.ts";
 import { bar, live } from "./live.ts";
 import { picture, Plot } from "./plot.ts";
