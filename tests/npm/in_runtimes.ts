@@ -27,8 +27,7 @@ function run(command: readonly string[], cwd: string): string {
 
 /** README's script with the package's own model, which needs no network. */
 function readmeScript(): string {
-  const [, script] =
-    /## From a script\n\n```ts\n([\s\S]*?)```/.exec(readFileSync(`${ROOT}/README.md`, "utf8")) ?? [];
+  const [, script] = /```ts\n([\s\S]*?)```/.exec(readFileSync(`${ROOT}/README.md`, "utf8")) ?? [];
   assert.ok(script);
   return script.replace('"HuggingFaceTB/SmolLM2-135M-Instruct"', '"model"') + "backend.close();\n";
 }
@@ -69,7 +68,12 @@ for (const to of [project, ofDeno]) {
   mkdirSync(to, { recursive: true });
   cpSync(`${ROOT}/embedded/model`, `${to}/model`, { recursive: true });
   cpSync(new URL("train.js", import.meta.url), `${to}/train.js`);
-  writeFileSync(`${to}/readme.js`, readmeScript());
+  writeFileSync(`${to}/readme.ts`, readmeScript());
+  const turn = {
+    dialogue: "ann: where is my parcel?\nbob: it arrives on monday",
+    summary: "It arrives on Monday.",
+  };
+  writeFileSync(`${to}/train.jsonl`, `${JSON.stringify(turn)}\n`.repeat(4));
 }
 writeFileSync(`${project}/package.json`, JSON.stringify({ private: true, type: "module" }));
 writeFileSync(
@@ -78,6 +82,11 @@ writeFileSync(
 );
 const tarball = buildNpmPackage(`${folder}/built`);
 run(["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", tarball], project);
+// Node 22 has no `using`: a compiler writes it out, as in any project of TypeScript.
+run(
+  ["npx", "-y", "esbuild@0.28", "readme.ts", "--target=es2022", "--outfile=readme.js", "--log-level=error"],
+  project,
+);
 const expected = run([Deno.execPath(), "run", "-A", "train.js"], ofDeno);
 
 Deno.test("the package runs no script when it is installed, and has no clone's files", () => {
@@ -95,7 +104,7 @@ for (const [name, runtime] of Object.entries(RUNTIMES)) {
   });
 
   Deno.test(`README's script runs in ${name}`, () => {
-    assert.match(run([...runtime, "readme.js"], project), /^\d+\.\d+ /);
+    assert.match(run([...runtime, "readme.js"], project), /^(\d+\.\d+\n){6}/);
     rmSync(`${project}/adapter`, { recursive: true });
   });
 
@@ -125,6 +134,26 @@ for (const [name, runtime] of Object.entries(RUNTIMES)) {
     assert.match(ofNative!, /^Cannot open the native kernels ".*train\.js": .*use the wasm backend$/);
   });
 }
+
+for (const name of ["Node 22", "Node 24"] as const) {
+  Deno.test(`require() loads the package in ${name}`, () => {
+    const said = run([...RUNTIMES[name]!, "-e", 'console.log(typeof require("@graft/peft").lora)'], project);
+    assert.equal(said.split("\n").at(-1), "function");
+  });
+}
+
+Deno.test("a bundle of lora alone has less than 120 KB, and no WASM", () => {
+  writeFileSync(
+    `${project}/lora.js`,
+    'import { lora } from "@graft/peft";\nconsole.log(lora({ rank: 4 }).name);\n',
+  );
+  const flags = ["--bundle", "--minify", "--format=esm", "--platform=node", "--outfile=lora.bundle.mjs"];
+  run(["npx", "-y", "esbuild@0.28", "lora.js", ...flags, "--log-level=error"], project);
+  const bundle = readFileSync(`${project}/lora.bundle.mjs`, "utf8");
+  assert.ok(bundle.length < 120_000, `${bundle.length} bytes`);
+  assert.doesNotMatch(bundle, /AGFzbQ/); // how a module of WebAssembly begins in base64
+  assert.equal(run([...RUNTIMES["Node 22"]!, "lora.bundle.mjs"], project), "lora");
+});
 
 Deno.test("npm links graft as the command line", () => {
   assert.match(
