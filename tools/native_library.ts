@@ -19,15 +19,15 @@ import {
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { frontSource } from "./native_front.ts";
 import {
   frontManifest,
-  frontSource,
   type Level,
   levelManifest,
   THIS_MACHINE,
   withLevelsNames,
   workspaceManifest,
-} from "./native_front.ts";
+} from "./native_workspace.ts";
 
 const ROOT = fileURLToPath(new URL("../", import.meta.url));
 const CRATE = join(ROOT, "ops/wasm/crate");

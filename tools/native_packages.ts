@@ -13,7 +13,7 @@ import process from "node:process";
 import metadata from "../deno.json" with { type: "json" };
 import { type KernelsRecord, packageOf } from "../ops/native/kernels.ts";
 import record from "../ops/wasm/lib/SOURCE_HASH.json" with { type: "json" };
-import { levelsOf } from "./native_front.ts";
+import { levelsOf } from "./native_workspace.ts";
 import { buildLibrary } from "./native_library.ts";
 
 /** A platform: Rust's name, what npm is told, and how this machine links for it. */

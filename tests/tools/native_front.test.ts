@@ -2,14 +2,14 @@
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { SYMBOLS } from "../../ops/native/symbols.ts";
+import { frontSource } from "../../tools/native_front.ts";
 import {
-  frontSource,
   levelManifest,
   levelsOf,
   THIS_MACHINE,
   withLevelsNames,
   workspaceManifest,
-} from "../../tools/native_front.ts";
+} from "../../tools/native_workspace.ts";
 
 const crate = new URL("../../ops/wasm/crate/", import.meta.url);
 const sources = readdirSync(new URL("src/", crate)).map((name) =>
