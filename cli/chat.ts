@@ -64,10 +64,11 @@ async function run(flags: ChatFlags): Promise<void> {
   const [first] = named;
   const source = await modelSource({ ...rest, ...first && { adapter: first.source } });
   const opened = await openModel({ ...rest, model: source }, dtypeOf(flags));
-  const lines = createInterface({ input: process.stdin, terminal: false });
   try {
     const adapters = await loadNamed(named, opened, flags);
     const sampler = samplerOf(flags, await localSource(source));
+    // Not before all is loaded: lines of an input that has ended by then would be lost.
+    const lines = createInterface({ input: process.stdin, terminal: false });
     const start: readonly ChatMessage[] = system === undefined ? [] : [{ role: "system", content: system }];
     let [messages, by] = [start, first?.name ?? "none"];
     note(`${source}${by === "none" ? "" : ` with ${by}`}. /help tells what else can be said.`);
@@ -96,8 +97,8 @@ async function run(flags: ChatFlags): Promise<void> {
       }
       ask();
     }
-  } finally {
     lines.close();
+  } finally {
     opened.close();
   }
 }
