@@ -63,10 +63,13 @@ export interface LoraOptions extends TargetOptions {
   readonly branchBias?: boolean;
 }
 
+/** The rank where none is given. */
+export const LORA_RANK = 8;
+
 /** The options of LoRA but its initialization, which its relatives have as well. */
 export const LORA_SHARED: OptionsOf<Omit<LoraOptions, "initialization">> = {
   ...TARGETS,
-  rank: option(rankSchema, "r, the rank of the update", 8),
+  rank: option(rankSchema, "r, the rank of the update", LORA_RANK),
   alpha: option(number, "α of the scale α/r; by default r"),
   scaling: option(oneOf("standard", "rankStabilized"), "the scale: α/r, or α/√r", "standard"),
   dropout: option(probability, "dropout of the branch's input in training", 0),
@@ -90,7 +93,7 @@ export const LORA: OptionsOf<LoraOptions> = {
 export const LOW_RANK: CommandLine = {
   rate: 5e-4,
   flags: ["rank", "alpha", "dropout", "targets"],
-  options: ({ rank = LORA_SHARED.rank.default, alpha = 2 * rank }) => ({ rank, alpha }),
+  options: ({ rank = LORA_RANK, alpha = 2 * rank }) => ({ rank, alpha }),
 };
 
 /** One layer's factors: a [r, in], b [out, r], and with `branchBias` bias [out]. */

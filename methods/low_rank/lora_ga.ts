@@ -38,7 +38,7 @@ import { count, filled, given, oneOf, option, positive } from "../../core/option
 import { add, factorised, gatherRows, integers, multiply, svd, transpose } from "../../ops/mod.ts";
 import { defineLinear } from "../shared/define_linear.ts";
 import { zeros } from "../shared/initial.ts";
-import { lora, LORA_SHARED, loraRank, LOW_RANK } from "./lora.ts";
+import { lora, LORA_RANK, LORA_SHARED, loraRank, LOW_RANK } from "./lora.ts";
 import { onOriginal } from "./on_original.ts";
 import {
   changedBytes,
@@ -223,7 +223,7 @@ export const loraGaDefinition: MethodDefinition = {
     ...LOW_RANK,
     options: ({ rank, ...flags }, spec, places, named) =>
       LOW_RANK.options!(
-        { ...flags, rank: rank ?? Math.min(LORA_SHARED.rank.default, ...places.map(mostOf)) },
+        { ...flags, rank: rank ?? Math.min(LORA_RANK, ...places.map(mostOf)) },
         spec,
         places,
         named,
