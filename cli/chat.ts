@@ -1,13 +1,13 @@
 /** `graft chat`: a conversation with a model and its adapters in the terminal. */
 import process from "node:process";
 import { createInterface } from "node:readline";
-import { type Adapter, generate, graft, type Model, type Sampler } from "../core/mod.ts";
+import { type Adapter, generate, type GenerateOptions, graft, type Model } from "../core/mod.ts";
 import type { ChatMessage } from "../formats/chat_template.ts";
 import type { Tokenizer } from "../formats/tokenizer.ts";
 import { advisedSampler } from "../io/generation_config.ts";
 import { contextLength } from "../models/mod.ts";
 import { isTerminal } from "../platform/streams.ts";
-import { type Command, helpAll, integer, number, option, rare, repeated } from "./terminal/arguments.ts";
+import { type Command, helpAll, number, option, rare } from "./terminal/arguments.ts";
 import {
   dtypeFlag,
   type DtypeFlags,
@@ -21,6 +21,7 @@ import {
 } from "./load.ts";
 import { ADAPTERS_BASE, modelSource } from "./model_source.ts";
 import { checkNames, loadNamed, type NamedAdapter, namedAdapter } from "./named_adapters.ts";
+import { chatIds, generateOptionsOf, samplerOf, type TextFlags, textFlags } from "./text_flags.ts";
 import { note, print, printPiece } from "./terminal/output.ts";
 
 const EXAMPLE = `
@@ -31,30 +32,23 @@ In the conversation: /adapter polite (or none) changes who answers, /new forgets
 what was said, /quit or Ctrl-D ends. Without sampling options the model's
 generation_config.json decides; where it has none the likeliest token is taken.`;
 
-interface ChatFlags extends ModelFlags, DtypeFlags {
+interface ChatFlags extends ModelFlags, DtypeFlags, TextFlags {
   readonly adapter?: readonly NamedAdapter[];
   readonly system?: string;
-  readonly maxNewTokens: number;
-  readonly temperature?: number;
-  readonly topK?: number;
-  readonly topP?: number;
-  readonly seed: number;
-  readonly stop?: readonly string[];
 }
 
 /** Registers the command. */
 export function chat(program: Command): void {
   const command = program.command("chat").description("Talk to a model and its adapters in the terminal");
-  dtypeFlag(modelFlags(command, ADAPTERS_BASE))
+  const described = dtypeFlag(modelFlags(command, ADAPTERS_BASE))
     .option("-a, --adapter <name=folder>", "an adapter and a name for it; may be repeated", namedAdapter)
     .addOption(rare(outsideOption())).addOption(rare(methodFileOption()))
-    .option("--system <text>", "the system's message")
-    .option("--max-new-tokens <n>", "longest answer, in tokens", integer(), 512)
-    .option("--temperature <t>", "0 takes the likeliest token", number({ from: 0 }))
-    .option("--top-k <k>", "draw from the k best tokens", integer())
-    .option("--top-p <p>", "draw from the likeliest tokens of this mass", number({ above: 0, to: 1 }))
-    .option("--seed <n>", "of the draws: same seed, same answers", integer(0), 0)
-    .addOption(rare(option("--stop <text>", "end before this text; may be repeated", repeated)));
+    .option("--system <text>", "the system's message");
+  textFlags(
+    described,
+    512,
+    option("--temperature <t>", "0 takes the likeliest token", number({ from: 0 })),
+  );
   helpAll(command).addHelpText("after", EXAMPLE).action(() => run(command.opts<ChatFlags>()));
 }
 
@@ -66,12 +60,14 @@ async function run(flags: ChatFlags): Promise<void> {
   const opened = await openModel({ ...rest, model: source }, dtypeOf(flags));
   try {
     const adapters = await loadNamed(named, opened, flags);
-    const sampler = samplerOf(flags, await localSource(source));
+    const local = await localSource(source);
+    const sampler = samplerOf(flags, () => advisedSampler(local));
     // Not before all is loaded: lines of an input that has ended by then would be lost.
     const lines = createInterface({ input: process.stdin, terminal: false });
     const start: readonly ChatMessage[] = system === undefined ? [] : [{ role: "system", content: system }];
     let [messages, by] = [start, first?.name ?? "none"];
     note(`${source}${by === "none" ? "" : ` with ${by}`}. /help tells what else can be said.`);
+    const names = ["none", ...Object.keys(adapters)];
     const ask = (): void => isTerminal(0) && isTerminal(2) ? void process.stderr.write("> ") : undefined;
     ask();
     for await (const line of lines) {
@@ -81,10 +77,8 @@ async function run(flags: ChatFlags): Promise<void> {
       else if (order === "/new") messages = start;
       else if (order === "/help") note(EXAMPLE.split("\n\n")[1]!);
       else if (order === "/adapter") {
-        if (name === "none" || Object.hasOwn(adapters, name)) by = name;
-        else {note(
-            `There is no adapter "${name}": there are ${["none", ...Object.keys(adapters)].join(", ")}`,
-          );}
+        if (names.includes(name)) by = name;
+        else note(`There is no adapter "${name}": there are ${names.join(", ")}`);
       } else if (order?.startsWith("/")) note(`There is no "${order}"; /help lists the commands`);
       else if (said !== "") {
         const asked = fitting(
@@ -92,7 +86,14 @@ async function run(flags: ChatFlags): Promise<void> {
           [...messages, { role: "user", content: said }],
           flags.maxNewTokens,
         );
-        const content = await answer(opened.base, adapters[by], asked, flags, sampler);
+        // Every answer draws anew.
+        const drawn = { ...flags, seed: flags.seed + asked.length };
+        const content = await answer(
+          opened.base,
+          adapters[by],
+          asked,
+          generateOptionsOf(drawn, sampler),
+        );
         messages = [...asked, { role: "assistant", content }];
       }
       ask();
@@ -108,24 +109,16 @@ async function answer(
   base: Model<Tokenizer>,
   adapter: Adapter | undefined,
   messages: readonly ChatMessage[],
-  { maxNewTokens, seed, stop }: ChatFlags,
-  sampler: Sampler | undefined,
+  options: GenerateOptions,
 ): Promise<string> {
   const model = adapter === undefined ? base : graft(base, adapter);
-  const text = await generate(model, promptOf(base.tokenizer, messages), {
-    maxNewTokens,
-    key: seed + messages.length,
-    ...sampler !== undefined && { sampler },
-    ...stop !== undefined && { stop },
+  const text = await generate(model, chatIds(base.tokenizer, messages), {
+    ...options,
     onToken: ({ text }) => printPiece(text),
   });
   print("");
   return text;
 }
-
-/** A chat template writes its own special tokens. */
-const promptOf = (tokenizer: Tokenizer, messages: readonly ChatMessage[]): readonly number[] =>
-  tokenizer.encode(tokenizer.chat(messages, { addGenerationPrompt: true }), { addSpecialTokens: false });
 
 /** The messages, without the oldest exchanges where the context has no room for all and an answer. */
 function fitting(
@@ -135,18 +128,7 @@ function fitting(
 ): readonly ChatMessage[] {
   const room = contextLength(model) - answer;
   const oldest = messages.findIndex(({ role }) => role !== "system");
-  if (messages.length - oldest < 3 || promptOf(model.tokenizer, messages).length <= room) return messages;
+  if (messages.length - oldest < 3 || chatIds(model.tokenizer, messages).length <= room) return messages;
   note("The conversation is longer than the model's context: its oldest exchange is forgotten");
   return fitting(model, messages.toSpliced(oldest, 2), answer);
-}
-
-/** As the options say, or the model's folder where there is none. */
-function samplerOf({ temperature, topK, topP }: ChatFlags, source: string): Sampler | undefined {
-  if (temperature === undefined && topK === undefined && topP === undefined) return advisedSampler(source);
-  if (temperature === 0) return undefined;
-  return {
-    ...temperature !== undefined && { temperature },
-    ...topK !== undefined && { topK },
-    ...topP !== undefined && { topP },
-  };
 }
