@@ -133,21 +133,17 @@ export async function openData(
   try {
     const count = Math.min(examples.count, flags.limit ?? Infinity);
     const rows = textRowsOf(first(examples, count), flags, model, tokenizer, maxLength);
-    const { train, heldOut } = split(count, flags.heldOut ?? 0, flags.splitSeed);
-    // A raw text has no question that could be answered.
-    if (shape === "text") {
-      return {
-        ...await parts(flags, rows, maxLength),
-        shown: "rows",
-        [Symbol.dispose]: () => examples[Symbol.dispose](),
-      };
-    }
+    const numbers = splitOf(flags, count);
+    const isText = shape === "text";
     return {
-      ...await parts(flags, rows, maxLength),
-      shown: model.architecture.decoderStart === undefined ? "rows" : "nothing",
-      texts: {
-        train: (n) => examples.example(train[n]!),
-        heldOut: (n) => examples.example(heldOut[n]!),
+      ...await partsOf(flags, rows, maxLength, numbers),
+      shown: isText || model.architecture.decoderStart === undefined ? "rows" : "nothing",
+      // A raw text has no question that could be answered.
+      ...!isText && {
+        texts: {
+          train: (n) => examples.example(numbers.train[n]!),
+          heldOut: (n) => examples.example(numbers.heldOut[n]!),
+        },
       },
       [Symbol.dispose]: () => examples[Symbol.dispose](),
     };
@@ -197,7 +193,7 @@ async function openLabelled(
   const examples = await labelledExamples(flags);
   const names = classNames(model);
   const rows = labelledRows(examples, tokenizer, { maxLength, ...kind !== "score" && { names } });
-  return { ...await parts(flags, rows, maxLength), shown: "nothing", [Symbol.dispose]: () => {} };
+  return { ...await partsOf(flags, rows, maxLength), shown: "nothing", [Symbol.dispose]: () => {} };
 }
 
 /** The kind of labels that a model's head must read for each kind of data. */
@@ -216,12 +212,13 @@ export function labelsOf(model: Model): LabelKind | undefined {
   }
 }
 
-async function parts(
+/** What all data have: the rows in two parts, the file's hash, and how many rows are full. */
+export async function partsOf(
   flags: DataFlags,
   rows: Rows,
   maxLength: number,
+  { train, heldOut }: Split = splitOf(flags, rows.count),
 ): Promise<Pick<Data, "train" | "heldOut" | "sha256" | "full">> {
-  const { train, heldOut } = split(rows.count, flags.heldOut ?? 0, flags.splitSeed);
   return {
     train: pickRows(rows, train),
     heldOut: pickRows(rows, heldOut),
@@ -242,12 +239,18 @@ export function exampleOptions(
   };
 }
 
+/** Numbers of examples to train on and to hold out. */
+export interface Split {
+  readonly train: readonly number[];
+  readonly heldOut: readonly number[];
+}
+
+/** The numbers as flags say. */
+export const splitOf = ({ heldOut = 0, splitSeed }: DataFlags, count: number): Split =>
+  split(count, heldOut, splitSeed);
+
 /** The indices of the examples to train on and to hold out, determined by the seed and the count. */
-export function split(
-  count: number,
-  heldOut: number,
-  seed: number,
-): { readonly train: readonly number[]; readonly heldOut: readonly number[] } {
+export function split(count: number, heldOut: number, seed: number): Split {
   const aside = heldOut < 1 ? Math.round(heldOut * count) : heldOut;
   if (!Number.isInteger(aside) || aside >= count) {
     throw new RangeError(

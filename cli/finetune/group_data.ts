@@ -5,7 +5,6 @@ import { embeddedIds, embedderOf } from "../../io/sentence_transformers.ts";
 import {
   groupRowsFrom,
   type JsonlRecord,
-  pickRows,
   readRecords,
   showLocation,
   textField,
@@ -13,7 +12,7 @@ import {
 } from "../../train/mod.ts";
 import { shapedBy } from "../../train/examples.ts";
 import { UsageError } from "../../tuning/usage_error.ts";
-import { type Data, type DataFlags, fileHash, split } from "../data.ts";
+import { type Data, type DataFlags, partsOf } from "../data.ts";
 import { note } from "../terminal/output.ts";
 import type { ObjectiveFlags } from "./objective_flags.ts";
 
@@ -68,14 +67,10 @@ export async function openGroupData(
   }
   note(`Reading ${flags.data} as ${said}: ${TEXTS[said as keyof typeof TEXTS].join(", ")}`);
   const rows = groupRowsFrom(groups);
-  const { train, heldOut } = split(rows.count, flags.heldOut ?? 0, flags.splitSeed);
   return {
-    train: pickRows(rows, train),
-    heldOut: pickRows(rows, heldOut),
+    ...await partsOf(flags, rows, maxLength),
     shown: "nothing",
     groups: groups[0]!.texts.length,
-    sha256: await fileHash(flags.data),
-    full: Array.from(rows.lengths).filter((length) => length === maxLength).length,
     [Symbol.dispose]: () => {},
   };
 }

@@ -1,9 +1,9 @@
 /** Pairs of answers as the data of a run. */
 import type { Model } from "../../core/mod.ts";
 import type { Tokenizer } from "../../formats/tokenizer.ts";
-import { type ExampleSizes, openPreferences, pickRows, preferenceRows } from "../../train/mod.ts";
+import { type ExampleSizes, openPreferences, preferenceRows } from "../../train/mod.ts";
 import { UsageError } from "../../tuning/usage_error.ts";
-import { type Data, type DataFlags, fileHash, labelsOf, openData, split } from "../data.ts";
+import { type Data, type DataFlags, labelsOf, openData, partsOf, splitOf } from "../data.ts";
 import { isEmbedding, isPreference, type ObjectiveFlags } from "./objective_flags.ts";
 import { openGroupData } from "./group_data.ts";
 import { recordShape } from "../record_shape.ts";
@@ -52,19 +52,16 @@ async function openPreferenceData(
       maxLength,
       longPrompt: longPrompts === "refuse" ? "refuse" : { keep: longPrompts },
     });
-    const { train, heldOut } = split(count, flags.heldOut ?? 0, flags.splitSeed);
+    const numbers = splitOf(flags, count);
     const sizesOf = (numbers: readonly number[]): ExampleSizes => {
       const texts = numbers.flatMap((n) => [2 * n, 2 * n + 1]);
       const { lengths, targets } = rows.texts;
       return { lengths: texts.map((i) => lengths[i]!), targets: texts.map((i) => targets[i]!) };
     };
     return {
-      train: pickRows(rows, train),
-      heldOut: pickRows(rows, heldOut),
+      ...await partsOf(flags, rows, maxLength, numbers),
       shown: "pairs",
-      pairTexts: { train: sizesOf(train), heldOut: sizesOf(heldOut) },
-      sha256: await fileHash(flags.data),
-      full: Array.from(rows.lengths).filter((length) => length === maxLength).length,
+      pairTexts: { train: sizesOf(numbers.train), heldOut: sizesOf(numbers.heldOut) },
       [Symbol.dispose]: () => file[Symbol.dispose](),
     };
   } catch (error) {
