@@ -8,6 +8,7 @@ import {
   helpAll,
   integer,
   InvalidArgumentError,
+  momentary,
   names,
   number,
   onePath,
@@ -77,13 +78,17 @@ export function finetune(program: Command): void {
     .option("-d, --data <path|id>", "examples: a file, a folder or a hub id", onePath)
     .option("-o, --output <folder>", "new folder of the adapter; default runs/<method>", onePath);
   trainingOptions(command)
-    .option("--resume", "continue the run in --output, with its options")
-    .addOption(rare(option("--save-config <file>", "write the options as a run file, and stop", onePath)))
-    .addOption(rare(new Option("--schema", "print the JSON Schema of run files, and stop")))
+    .addOption(momentary(new Option("--resume", "continue the run in --output, with its options")))
+    .addOption(
+      rare(momentary(option("--save-config <file>", "write the options as a run file, and stop", onePath))),
+    )
+    .addOption(rare(momentary(new Option("--schema", "print the JSON Schema of run files, and stop"))))
     .addOption(rare(new Option("--keep-checkpoint", "keep the last checkpoint of a finished run")))
-    .addOption(rare(new Option("--overwrite", "replace --output when the new run is done")))
-    .option("--plan", "print the memory that the run takes, and stop")
-    .addOption(rare(option("--config <file>", "plan for a model of which only config.json is here")))
+    .addOption(rare(momentary(new Option("--overwrite", "replace --output when the new run is done"))))
+    .addOption(momentary(new Option("--plan", "print the memory that the run takes, and stop")))
+    .addOption(
+      rare(momentary(option("--config <file>", "plan for a model of which only config.json is here"))),
+    )
     .addOption(
       rare(
         option(
@@ -94,9 +99,13 @@ export function finetune(program: Command): void {
       ),
     )
     .addOption(
-      rare(new Option("--profile", "print the kernels of a step, their bytes and operations; gpu only")),
+      rare(
+        momentary(
+          new Option("--profile", "print the kernels of a step, their bytes and operations; gpu only"),
+        ),
+      ),
     )
-    .option("--json", "print the result as JSON");
+    .addOption(momentary(new Option("--json", "print the result as JSON")));
   const all = (): boolean => command.options.every(({ hidden }) => !hidden);
   helpAll(command).addHelpText("after", () => ending(all()))
     .action(async (run: string | undefined) => {

@@ -1,6 +1,6 @@
 /** Assembles the command line: one file per command. */
 import metadata from "../deno.json" with { type: "json" };
-import { type Command, newProgram, Option, rare } from "./terminal/arguments.ts";
+import { type Command, momentary, newProgram, Option, rare } from "./terminal/arguments.ts";
 import { chat } from "./chat.ts";
 import { combine } from "./combine.ts";
 import { compare } from "./compare.ts";
@@ -53,7 +53,7 @@ export function graftProgram(): Command {
       '  graft generate -m model.gguf --adapter adapter --chat --prompt "Summarize: …"',
   );
   for (const command of program.commands) {
-    command.addOption(rare(new Option("--debug", "print the stack of an error")));
+    command.addOption(rare(momentary(new Option("--debug", "print the stack of an error"))));
   }
   return program;
 }

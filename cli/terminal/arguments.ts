@@ -130,6 +130,15 @@ export function rare(option: Option): Option {
   return option.hideHelp();
 }
 
+/** An option of what happens now, such as what is printed: no file of a run has it. */
+export function momentary(option: Option): Option {
+  return Object.assign(option, { momentary: true });
+}
+
+/** Whether an option says what happens now, not what the run is. */
+export const isMomentary = (option: Option & { readonly momentary?: true }): boolean =>
+  option.momentary === true;
+
 /** The program, without commands. */
 export function newProgram(name: string, description: string, version: string): Command {
   const width = (): number => 80;
@@ -145,11 +154,14 @@ export function newProgram(name: string, description: string, version: string): 
 
 /** Adds `--help-all` to a command that has rare options. */
 export function helpAll(command: Command): Command {
-  return command.addOption(new Option("--help-all", "show every option")).on("option:help-all", () => {
-    for (const option of command.options) option.hidden = false;
-    command.outputHelp();
-    throw new Exit(0);
-  });
+  return command.addOption(momentary(new Option("--help-all", "show every option"))).on(
+    "option:help-all",
+    () => {
+      for (const option of command.options) option.hidden = false;
+      command.outputHelp();
+      throw new Exit(0);
+    },
+  );
 }
 
 /**

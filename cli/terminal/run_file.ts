@@ -13,7 +13,7 @@ import { isMap, parseDocument, stringify } from "yaml";
 import { closest } from "../../core/options/closest.ts";
 import { isObject } from "../../formats/strict_json.ts";
 import { UsageError } from "../../tuning/usage_error.ts";
-import type { Command, Option, Reader } from "./arguments.ts";
+import { type Command, isMomentary, type Option, type Reader } from "./arguments.ts";
 
 /** Where a value of an option came from, in the words of the library that reads arguments. */
 const FROM_FILE = "config";
@@ -70,14 +70,8 @@ export function runFileSchema(command: Command, title: string): Readonly<Record<
   };
 }
 
-/** Options that say what happens now, not what the run is. */
-const MOMENTARY: ReadonlySet<string> = new Set([
-  ...["help", "help-all", "json", "plan", "resume", "overwrite", "profile", "save-config", "schema"],
-  "config",
-]);
-
 const settings = (command: Command): readonly Option[] =>
-  command.options.filter((option) => option.long !== undefined && !MOMENTARY.has(nameOf(option)));
+  command.options.filter((option) => option.long !== undefined && !isMomentary(option));
 
 const nameOf = (option: Option): string => option.long!.replace(/^--/, "");
 

@@ -2,7 +2,15 @@
 import assert from "node:assert/strict";
 import { Ajv2020 } from "ajv/2020";
 import { parse } from "yaml";
-import { bytes, integer, names, newProgram, number, option } from "../../../cli/terminal/arguments.ts";
+import {
+  bytes,
+  integer,
+  momentary,
+  names,
+  newProgram,
+  number,
+  option,
+} from "../../../cli/terminal/arguments.ts";
 import { applyRunFile, runFileSchema, runFileText } from "../../../cli/terminal/run_file.ts";
 import { exists } from "../../../io/path_exists.ts";
 import { graft, temporaryFolder, tinyData, tinyModel } from "../tiny.ts";
@@ -14,9 +22,8 @@ function command(...args: readonly string[]) {
     "",
     names,
   )
-    .option("--rate <x>", "", number({ above: 0, below: 1 }), 0.5).option("--packing", "").option(
-      "--json",
-      "",
+    .option("--rate <x>", "", number({ above: 0, below: 1 }), 0.5).option("--packing", "").addOption(
+      momentary(option("--json", "")),
     )
     .option("--size <bytes>", "", bytes).addOption(option("--name <text>", ""))
     .action(() => {});
