@@ -20,6 +20,7 @@ import {
   leaves,
   mapTree,
   type Method,
+  type MethodDefinition,
   type Model,
   nest,
   newModel,
@@ -66,7 +67,7 @@ export async function saveGraftAdapter(
   card: Making = {},
   known: KnownMethods = knownMethods(),
 ): Promise<void> {
-  const { method, params } = adapter;
+  const { method, params } = withoutDerivedBase(adapter);
   const record = recordOf(method, model.spec);
   const own = leaves(params);
   const coded = own.find(([, leaf]) => isQuantized(leaf.dtype));
@@ -275,9 +276,23 @@ async function onChangedBase(
   const base = await known.get(changed.method).base!(model, optionsFromJson(changed.config));
   return {
     ...tuned,
-    method: compose({ base: base.method, tuned: tuned.method }),
+    method: compose({ base: { ...base.method, definition: derivedBase }, tuned: tuned.method }),
     params: { base: base.params, tuned: tuned.params },
   };
+}
+
+/** Marks a base that loading derived from an adapter's record; it is in no record itself. */
+const derivedBase: MethodDefinition = {
+  name: "derived-base",
+  summary: "A base that is made anew wherever its adapter is loaded.",
+  options: {},
+};
+
+/** An adapter as it was before loading added the base that its record describes. */
+function withoutDerivedBase(adapter: Adapter): Adapter {
+  const { base, tuned } = adapter.method.parts ?? {};
+  if (base?.definition !== derivedBase || tuned === undefined) return adapter;
+  return { ...adapter, method: tuned, params: adapter.params["tuned"] as Tree };
 }
 
 /** A record and those of its parts. */

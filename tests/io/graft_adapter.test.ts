@@ -287,6 +287,14 @@ Deno.test("LoftQ's folder holds the adapter alone, and loading codes the base ag
     await saveAdapter(place.path, { ...adapter, method }, model, { format: "graft" });
     const again = await loadAdapter(place.path, model);
     assert.deepEqual(await logitsOf(model, again), await logitsOf(prepared.model, adapter));
+    // What was loaded holds the quantized base as well, which is written as little as at first.
+    const written = () =>
+      ["adapter_config.json", "adapter_model.safetensors"].map((name) =>
+        Deno.readFileSync(`${place.path}/${name}`)
+      );
+    const first = written();
+    await saveAdapter(place.path, again, model, { format: "graft" });
+    assert.deepEqual(written(), first);
     free(again.params);
     free(adapter.params);
     prepared.dispose();
