@@ -75,6 +75,7 @@ const WITHOUT_A_SOURCE: Readonly<Record<string, string>> = {
   "io/convert_round": "every PEFT folder to our own form and back",
   "io/former_leaves": "folders of former versions",
   "io/frozen_version_1": "adapters and checkpoints that version 1 wrote",
+  "io/frozen_version_2": "adapters and checkpoints that version 2 wrote",
   "io/gguf_q8_products": "rounded inputs beside llama.cpp",
   "io/gguf_q8_text": "greedy text beside llama.cpp",
   "io/gguf_tokenizer_of_file": "a GGUF file's tokenizer wherever it is asked for",
