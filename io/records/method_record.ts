@@ -46,7 +46,11 @@ export function recordOf(method: Method, spec: Spec): MethodRecord {
   if (definition.restore === undefined && definition.create === undefined) {
     throw new TypeError(`Cannot save "${method.name}": merge the adapter and save the model instead`);
   }
-  const own = definition.recorded?.(method, spec) ?? filled(method.config, definition.options);
+  const said = definition.recorded?.(method, spec);
+  // What is restored from a record has a form of its own; what options make gets those that nobody gave.
+  const own = said !== undefined && definition.restore !== undefined
+    ? said
+    : filled(said ?? method.config, definition.options);
   return {
     method: definition.name,
     config: optionsToJson(`the options of ${method.name}`, own),

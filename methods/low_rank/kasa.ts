@@ -19,7 +19,6 @@ import {
   leaves,
   lowRank,
   type MatrixPlace,
-  type MethodConfig,
   sizesOf,
   type TargetOptions,
   type Tensor,
@@ -134,7 +133,7 @@ export const kasa: DefinedMethod<KasaOptions> = defineLinear<KasaOptions, KasaPa
     },
   ],
   training: ({ beta, gamma }) => ({ penalty: (params) => penalty(params, beta, gamma) }),
-  recorded: ({ config: { noise: _, ...config } }) => config as MethodConfig,
+  recorded: ({ config: { noise: _, ...config } }) => config,
   cli: {
     rate: 4e-4,
     flags: ["rank", "alpha", "dropout", "targets"],

@@ -33,7 +33,6 @@ import {
   oneOf,
   option,
   type OptionSchema,
-  optionsFromJson,
   probability,
   seed,
 } from "../../core/options/mod.ts";
@@ -167,7 +166,6 @@ export const tinyLora: DefinedMethod<TinyLoraOptions> = defineMethod<TinyLoraOpt
       },
     };
   },
-  restore: ({ directions: _, ...config }) => tinyLora(optionsFromJson(config)),
   recorded: ({ config: { directions: _, ...config } }) => config,
   // For a GPU the weights are decomposed on the host.
   prepare: async ({ model, options, seed }) => {

@@ -16,7 +16,6 @@ import {
   defineMethod,
   fn,
   forward,
-  type MethodConfig,
   type Model,
   paramsAt,
   type PrefixRows,
@@ -98,7 +97,7 @@ export const cartridge: DefinedMethod<CartridgeOptions> = defineMethod<Cartridge
         }),
     };
   },
-  recorded: ({ config: { tokens: _, ...config } }) => config as MethodConfig,
+  recorded: ({ config: { tokens: _, ...config } }) => config,
   cli: { rate: 5e-3, flags: ["length"] },
   // From the first tokens of the data, where they suffice and the model is one stack.
   prepare: ({ model, options, batches, seed }) => {

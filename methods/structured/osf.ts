@@ -21,12 +21,11 @@ import {
   lowRank,
   matrixAt,
   type MatrixPlace,
-  type MethodConfig,
   paramsAt,
   sizesOf,
   type Tensor,
 } from "../../core/mod.ts";
-import { filled, made, option } from "../../core/options/mod.ts";
+import { made, option } from "../../core/options/mod.ts";
 import { add, matmul, multiply, reshape, subtract } from "../../ops/mod.ts";
 import { freshParams } from "../shared/initial_factors.ts";
 import { TARGETS } from "../shared/target_options.ts";
@@ -110,7 +109,7 @@ export const osf: DefinedMethod<OsfOptions> = defineMethod<OsfOptions>({
         change: { form: "add", map: update(place, paramsAt(params, place.path) as OsfParams) },
       })),
   }),
-  recorded: ({ config: { split: _, ...config } }) => filled(config, osf.definition.options) as MethodConfig,
+  recorded: ({ config: { split: _, ...config } }) => config,
   cli: { rate: 5e-5, flags: ["targets"] },
   // For a GPU, decomposed on the host.
   prepare: async ({ model, options, seed }) => {

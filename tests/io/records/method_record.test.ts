@@ -16,6 +16,7 @@ import {
   leaves,
   mapTree,
   type Method,
+  type MethodDefinition,
   type Model,
   perRow,
   read,
@@ -26,7 +27,9 @@ import {
   type Tree,
 } from "../../../core/mod.ts";
 import { loadAdapter } from "../../../io/load_adapter.ts";
+import { recordOf } from "../../../io/records/method_record.ts";
 import { saveAdapter } from "../../../io/save_adapter.ts";
+import { DEFINITIONS } from "../../../methods/index.ts";
 import {
   averaged,
   bySpans,
@@ -49,7 +52,8 @@ import { add, less, normal, uniform } from "../../../ops/mod.ts";
 import { reference } from "../../../ops/reference/mod.ts";
 import { assertNoLeak } from "../../support/assert.ts";
 import { inFolder } from "../../support/folder.ts";
-import { tinyLlama } from "../../support/tiny_models.ts";
+import { CREATED, created } from "../../support/method_options.ts";
+import { tinyGpt2, tinyLlama, tinyT5 } from "../../support/tiny_models.ts";
 
 const BATCH = { inputIds: [[1, 2, 3, 4, 5], [6, 7, 8, 9, 10]] };
 
@@ -235,3 +239,37 @@ Deno.test("saved then loaded, adapters by rows are the same, under names that re
     dispose(rows.params);
     model.dispose();
   }));
+
+Deno.test("the record of a method has every option that has a default, so that another default later changes no file", () => {
+  const models = [
+    tinyLlama(reference(), 1),
+    tinyGpt2(reference(), 1),
+    tinyT5(reference(), 1, { headDim: 4 }),
+  ];
+  const missing: string[] = [];
+  for (const definition of CREATED) {
+    const { name } = definition;
+    const { spec } = models.find((model) => takes(definition, model))!;
+    const { config, method } = recordOf(created(definition, spec), spec);
+    // Some factories make methods of other definitions.
+    const { options } = DEFINITIONS.find(({ name }) => name === method)!;
+    missing.push(
+      ...Object.entries(options).filter(([option, known]) =>
+        known.default !== undefined && !(option in config)
+      )
+        .map(([option]) => `${name}: ${option}`),
+    );
+  }
+  assert.deepEqual(missing, []);
+  for (const model of models) model.dispose();
+});
+
+/** Whether a method can be made for a model: those of fused projections or of cross-attention want their own. */
+function takes(definition: MethodDefinition, model: Model): boolean {
+  try {
+    dispose(created(definition, model.spec).init({ model, key: 0 }));
+    return true;
+  } catch {
+    return false;
+  }
+}
