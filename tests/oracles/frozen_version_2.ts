@@ -1,10 +1,10 @@
 /**
  * The frozen files of version 2, in which records of methods are data all the way down: each adapter of version 1 as the code
- * of commit 0ba286e2 loads and saves it, methods and compositions that version 1 lacks or could not hold, and checkpoints of
+ * of commit 8efa1542 loads and saves it, methods and compositions that version 1 lacks or could not hold, and checkpoints of
  * unfinished runs. As with version 1, every later version must open them and compute the same, and no later code is to write
  * them again (frozen_version_1.ts says why).
  *
- *     git worktree add /tmp/version_2 0ba286e2
+ *     git worktree add /tmp/version_2 8efa1542
  *     deno run -A tests/oracles/frozen_version_2.ts /tmp/version_2
  *
  * It writes to golden/frozen_version_2, laid out as frozen_version_1, whose `bases/` and `letters.jsonl` serve here as well.
