@@ -56,6 +56,7 @@ export { loftq, type LoftqOptions } from "./low_rank/loftq.ts";
 export { lora, type LoraFactors, type LoraOptions, loraRank, loraScale } from "./low_rank/lora.ts";
 export { loraGa, type LoraGaDirection, type LoraGaOptions } from "./low_rank/lora_ga.ts";
 export { loraPlus, type LoraPlusOptions } from "./low_rank/lora_plus.ts";
+export { moslora, type MosloraFactors, type MosloraOptions } from "./low_rank/moslora.ts";
 export { olora } from "./low_rank/olora.ts";
 export { pissa, type PissaOptions } from "./low_rank/pissa.ts";
 export { poly, type PolyOptions, type PolyParams, polyShapes } from "./low_rank/poly.ts";

@@ -43,6 +43,7 @@ import { lora } from "./low_rank/lora.ts";
 import { loraGaDefinition } from "./low_rank/lora_ga.ts";
 import { loraPeft, loraPlusPeft } from "./low_rank/lora_peft.ts";
 import { loraPlus } from "./low_rank/lora_plus.ts";
+import { moslora } from "./low_rank/moslora.ts";
 import { oloraDefinition } from "./low_rank/olora.ts";
 import { pissaDefinition } from "./low_rank/pissa.ts";
 import { poly } from "./low_rank/poly.ts";
@@ -182,6 +183,7 @@ export const FAMILIES: Readonly<Record<string, readonly MethodDefinition[]>> = {
     lora.definition,
     loraGaDefinition,
     loraPlus.definition,
+    moslora.definition,
     oloraDefinition,
     pissaDefinition,
     poly.definition,
