@@ -13,14 +13,12 @@ import {
   allocate,
   bytesOf,
   castTo,
-  compose,
   forgetBackend,
   fromBytes,
   isQuantized,
   leaves,
   mapTree,
   type Method,
-  type MethodDefinition,
   type Model,
   nest,
   newModel,
@@ -41,12 +39,18 @@ import type { StoredTensor } from "../formats/tensor_file.ts";
 import { taskType } from "../models/mod.ts";
 import { integers, shapesOnly } from "../ops/mod.ts";
 import { adapterCard, type Making } from "./adapter_card.ts";
+import { onDerivedBase, withoutDerivedBase } from "./derived_base.ts";
 import { differences } from "./tree_differences.ts";
 import { replicationField } from "./layer_replication.ts";
 import { type KnownMethods, knownMethods } from "./records/known_methods.ts";
-import { methodOfRecord, type MethodRecord, recordOf, type Stored } from "./records/method_record.ts";
+import {
+  methodOfRecord,
+  type MethodRecord,
+  recordOf,
+  recordsIn,
+  type Stored,
+} from "./records/method_record.ts";
 import { fromVersion1 } from "./records/version_1.ts";
-import { optionsFromJson } from "../core/options/option_json.ts";
 
 const VERSION = 2;
 
@@ -140,7 +144,7 @@ export async function graftRecord(folder: string): Promise<MethodRecord | undefi
   if (!isObject(record) || typeof record["method"] !== "string") {
     throw new SyntaxError(`Cannot read ${path}: "graft" must be an object with a "method"`);
   }
-  const { version, ...rest } = record;
+  const { version, method, ...rest } = record;
   if (version !== 1 && version !== VERSION) {
     throw new RangeError(
       `Cannot read ${path}: it is of version ${
@@ -148,8 +152,7 @@ export async function graftRecord(folder: string): Promise<MethodRecord | undefi
       }, and this program reads 1 and ${VERSION}`,
     );
   }
-  const current = version === 1 ? fromVersion1(rest) : rest as unknown as MethodRecord;
-  return current;
+  return version === 1 ? fromVersion1({ method, ...rest }) : { method, ...rest } as MethodRecord;
 }
 
 /**
@@ -195,7 +198,7 @@ export async function loadGraftAdapter(
       return mapTree(fresh, (_, path) => byPath.get(path)!) as Synchronous<Tree>;
     });
     const loaded: Adapter = { name, method: method!, params };
-    return await onChangedBase(loaded, record, model, known);
+    return await onDerivedBase(loaded, record, model, known);
   } finally {
     file.close();
   }
@@ -263,43 +266,6 @@ const heldBy = (params: Tree, model: Model, masks: ReadonlyMap<string, Int32Arra
     return found;
   },
 });
-
-/** The adapter with the change of its base, where its method, or one of its parts, has one. */
-async function onChangedBase(
-  tuned: Adapter,
-  record: MethodRecord,
-  model: Model,
-  known: KnownMethods,
-): Promise<Adapter> {
-  const changed = recordsIn(record).find(({ method }) => known.get(method).base !== undefined);
-  if (changed === undefined) return tuned;
-  const base = await known.get(changed.method).base!(model, optionsFromJson(changed.config));
-  return {
-    ...tuned,
-    method: compose({ base: { ...base.method, definition: derivedBase }, tuned: tuned.method }),
-    params: { base: base.params, tuned: tuned.params },
-  };
-}
-
-/** Marks a base that loading derived from an adapter's record; it is in no record itself. */
-const derivedBase: MethodDefinition = {
-  name: "derived-base",
-  summary: "A base that is made anew wherever its adapter is loaded.",
-  options: {},
-};
-
-/** An adapter as it was before loading added the base that its record describes. */
-function withoutDerivedBase(adapter: Adapter): Adapter {
-  const { base, tuned } = adapter.method.parts ?? {};
-  if (base?.definition !== derivedBase || tuned === undefined) return adapter;
-  return { ...adapter, method: tuned, params: adapter.params["tuned"] as Tree };
-}
-
-/** A record and those of its parts. */
-const recordsIn = (record: MethodRecord): readonly MethodRecord[] => [
-  record,
-  ...Object.values(record.parts ?? {}).flatMap(recordsIn),
-];
 
 const isGaps = ({ name, dtype }: StoredTensor): boolean => dtype === "u8" && name.endsWith(GAPS);
 const nameOf = (stored: StoredTensor): string =>

@@ -48,6 +48,14 @@ export type OptionsOf<O> = {
 /** Whether the program is checked with exactOptionalPropertyTypes, without which `?:` and `?: undefined |` are one. */
 export type IsExact = undefined extends Required<{ readonly a?: 0 | undefined }>["a"] ? true : false;
 
+/** What options have once those with a default have one: T by name, or T and undefined where there is no default. */
+export type ValuesOf<K extends Options> = {
+  readonly [N in keyof K]: K[N] extends DefaultedOption<infer T> ? T
+    : K[N] extends NeededOption<infer T> ? T
+    : K[N] extends OptionOf<infer T> ? T | undefined
+    : unknown;
+};
+
 /** O with its defaults filled in. */
 export type Filled<O> = Readonly<Required<O>>;
 
@@ -118,11 +126,11 @@ export function missing(options: Readonly<Record<string, unknown>>, known: Optio
  * assert.throws(() => completed("rows", {}, known), /rows needs its option "table": the name of the table/);
  * ```
  */
-export function completed(
+export function completed<K extends Options>(
   method: string,
   options: Readonly<Record<string, unknown>>,
-  known: Options,
-): Readonly<Record<string, unknown>> {
+  known: K,
+): ValuesOf<K> {
   checkOptions(method, options, known);
   const [name] = missing(options, known);
   if (name !== undefined) throw new RangeError(`${method} needs its option "${name}": ${known[name]!.help}`);
@@ -139,13 +147,13 @@ export function completed(
  * assert.deepEqual(filled({}, { rank: option(count, "r", 8) }), { rank: 8 });
  * ```
  */
-export function filled(
+export function filled<K extends Options>(
   options: Readonly<Record<string, unknown>>,
-  known: Options,
-): Readonly<Record<string, unknown>> {
-  const defaults = Object.entries(known).filter(([, one]) => one.default !== undefined)
+  known: K,
+): ValuesOf<K> {
+  const defaults = Object.entries<Option>(known).filter(([, one]) => one.default !== undefined)
     .map(([name, one]) => [name, one.default] as const);
-  return { ...Object.fromEntries(defaults), ...given(options) };
+  return { ...Object.fromEntries(defaults), ...given(options) } as ValuesOf<K>;
 }
 
 /**

@@ -40,7 +40,7 @@ export interface FisherOptions {
   /** Which leaves, by path. Default: all. For a quantized leaf, that of the dequantized weight. */
   readonly parameters?: (path: string) => boolean;
   /** Stop after this many examples. Default: all. */
-  readonly examples?: number;
+  readonly examples?: number | undefined;
 }
 
 /** Fisher information by leaf, under the model's names. */

@@ -19,6 +19,12 @@ export interface MethodRecord {
   readonly parts?: Readonly<Record<string, MethodRecord>>;
 }
 
+/** A record and those of its parts. */
+export const recordsIn = (record: MethodRecord): readonly MethodRecord[] => [
+  record,
+  ...Object.values(record.parts ?? {}).flatMap(recordsIn),
+];
+
 /** The stored parameters, for methods that need more than their record. */
 export interface Stored {
   readonly model: Model;

@@ -86,10 +86,10 @@ export async function eva(
   batches: Iterable<Batch>,
   options: EvaOptions = {},
 ): Promise<EvaPrepared> {
-  const { spread, threshold, svd, maxBatches, tokens = "labelled", key = 0, ...loraOptions } = filled(
-    options as Readonly<Record<string, unknown>>,
-    evaDefinition.options,
-  ) as unknown as EvaOptions & Required<Pick<EvaOptions, "spread" | "threshold" | "svd" | "maxBatches">>;
+  const { spread, threshold, svd, maxBatches, tokens = "labelled", key = 0, ...loraOptions } = {
+    ...options,
+    ...filled({ ...options }, SEARCH),
+  };
   check({ spread, threshold, maxBatches });
   lora(loraOptions); // checks them
   const data = [...batches];
@@ -216,6 +216,22 @@ function check(
   checkPositive("maxBatches", maxBatches);
 }
 
+/** How the directions are looked for. */
+const SEARCH = {
+  spread: option(number, "ρ, how many times r a layer's rank may be", 2),
+  threshold: option(number, "τ, how alike directions must be to count as settled", 0.99),
+  svd: option(
+    any(oneOf("exact"), fields<{ readonly iterations: number }>({ iterations: bounded(count, "terms") })),
+    "how to decompose: exactly, or at random with so many iterations",
+    { iterations: 4 },
+  ),
+  tokens: option(
+    oneOf("labelled", "all"),
+    "which tokens count; by default those with a label, if any have one",
+  ),
+  maxBatches: option(count, "give up after so many batches", 1000),
+};
+
 /** What is known of EVA: it looks at the layers' inputs, and is LoRA from then on. */
 export const evaDefinition: MethodDefinition = {
   name: "eva",
@@ -224,18 +240,7 @@ export const evaDefinition: MethodDefinition = {
   title: "EVA",
   options: {
     ...LORA_SHARED,
-    spread: option(number, "ρ, how many times r a layer's rank may be", 2),
-    threshold: option(number, "τ, how alike directions must be to count as settled", 0.99),
-    svd: option(
-      any(oneOf("exact"), fields<{ readonly iterations: number }>({ iterations: bounded(count, "terms") })),
-      "how to decompose: exactly, or at random with so many iterations",
-      { iterations: 4 },
-    ),
-    tokens: option(
-      oneOf("labelled", "all"),
-      "which tokens count; by default those with a label, if any have one",
-    ),
-    maxBatches: option(count, "give up after so many batches", 1000),
+    ...SEARCH,
   },
   cli: { ...LOW_RANK },
   prepare: async ({ model, options, batches, seed }) => {

@@ -56,12 +56,7 @@ export interface LoftqOptions extends PreparedOptions {
  * ```
  */
 export async function loftq<M extends Model>(model: M, options: LoftqOptions = {}): Promise<Prepared<M>> {
-  const { dtype, iterations, ...rest } = filled(
-    options as Readonly<Record<string, unknown>>,
-    loftqDefinition.options,
-  ) as unknown as
-    & LoftqOptions
-    & Required<Pick<LoftqOptions, "dtype" | "iterations">>;
+  const { dtype, iterations, ...rest } = { ...options, ...filled({ ...options }, ROUNDS) };
   if (!Number.isInteger(iterations) || iterations < 1) {
     throw new RangeError(`Expected iterations to be a positive integer but found ${iterations}`);
   }
@@ -79,6 +74,20 @@ export async function loftq<M extends Model>(model: M, options: LoftqOptions = {
   });
 }
 
+/** How the base is coded, and how often. */
+const ROUNDS = {
+  dtype: option(
+    oneOf("nf4", "nf4_double", "fp4", "fp4_double", "int4", "e2m1", "e3m0", "int8"),
+    "how the base is stored",
+    "nf4",
+  ),
+  iterations: option(
+    bounded(count, "terms"),
+    "T, how often base and factors are fitted; the paper's is 5",
+    1,
+  ),
+};
+
 /** What is known of LoftQ: its base is quantized anew wherever its adapter is loaded. */
 export const loftqDefinition: MethodDefinition = {
   name: "loftq",
@@ -87,16 +96,7 @@ export const loftqDefinition: MethodDefinition = {
   title: "LoftQ",
   options: {
     ...LORA_SHARED,
-    dtype: option(
-      oneOf("nf4", "nf4_double", "fp4", "fp4_double", "int4", "e2m1", "e3m0", "int8"),
-      "how the base is stored",
-      "nf4",
-    ),
-    iterations: option(
-      bounded(count, "terms"),
-      "T, how often base and factors are fitted; the paper's is 5",
-      1,
-    ),
+    ...ROUNDS,
   },
   restore: (config) => onQuantizedBase(optionsFromJson(config)),
   base: async (model, options) => {

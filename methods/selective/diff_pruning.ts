@@ -34,7 +34,7 @@ import {
   trainableCopy,
   type WeightEdit,
 } from "../../core/mod.ts";
-import { any, filled, list, number, oneOf, option, type Options, text } from "../../core/options/mod.ts";
+import { any, filled, list, number, oneOf, option, text } from "../../core/options/mod.ts";
 import { add, addAll, full, multiply, zeros } from "../../ops/mod.ts";
 import { classifierLeaves } from "../shared/classifier.ts";
 import { freshParams } from "../shared/initial_factors.ts";
@@ -77,7 +77,7 @@ export interface DiffPruningOptions {
 }
 
 /** How many differences are kept after the first stage. */
-const KEPT: Options = {
+const KEPT = {
   ratio: option(share, "share of the gated weights that is kept", 0.005),
   gates: option(any(oneOf("mean"), number), "z as in evaluation, or a sample by this seed", "mean"),
 };
@@ -143,9 +143,7 @@ export const diffPruning: DefinedMethod<DiffPruningOptions> = defineMethod<DiffP
   }),
   cli: { rate: 5e-5, flags: [], also: KEPT, head: "all", stages: true },
   prepare: async ({ model, options, seed, train }) => {
-    const { ratio, gates, ...method } = filled(options, KEPT) as unknown as
-      & DiffPruningOptions
-      & Required<PrunedDiffOptions>;
+    const { ratio, gates, ...method } = filled(options, { ...KEPT, ...diffPruning.definition.options });
     return { adapter: await keptDifferences(model, { ratio, gates, method, seed }, train) };
   },
   plan: ({ options: { ratio: _, gates: __, ...own } }) => diffPruning(own),

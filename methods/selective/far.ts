@@ -35,7 +35,17 @@ import {
   type Tensor,
   type Tree,
 } from "../../core/mod.ts";
-import { filled, oneOf, option, type Options } from "../../core/options/mod.ts";
+import {
+  completed,
+  count,
+  filled,
+  list,
+  needed,
+  oneOf,
+  option,
+  record,
+  seed,
+} from "../../core/options/mod.ts";
 import { gatherRows, integers, zeros } from "../../ops/mod.ts";
 import { freshParams } from "../shared/initial_factors.ts";
 import { share } from "../shared/number_schemas.ts";
@@ -52,7 +62,7 @@ export interface FarOptions {
    * Number of outputs of each layer when its learners were found, by its path; layers of other models are
    * then refused.
    */
-  readonly outputs?: Readonly<Record<string, number>>;
+  readonly outputs?: Readonly<Record<string, number>> | undefined;
 }
 
 /**
@@ -109,10 +119,16 @@ export function far({ learners, outputs }: FarOptions): Method {
 }
 
 /** How many nodes learn, and how they are found. */
-const CHOSEN: Options = {
+const CHOSEN = {
   retention: option(share, "ρ, the share of each layer's nodes that learn; 0.1 to 0.4 in the paper", 0.2),
   priming: option(share, "share of the steps that prime", 0.05),
   primed: option(oneOf("kept", "reset"), "whether learners start from the primed weights", "kept"),
+};
+
+/** What a record has; those of before lack the outputs. */
+const RECORDED = {
+  learners: needed(record(list(seed)), "the learning nodes by layer's path"),
+  outputs: option(record(count), "how many outputs each layer has"),
 };
 
 /** `far` in records, and how a run finds the learners. */
@@ -122,7 +138,7 @@ export const farDefinition: MethodDefinition = {
   facts: { trains: "k (in + 1) a layer", changes: "the same" },
   title: "FAR",
   options: {},
-  restore: (config) => far(config as unknown as FarOptions), // folders of before have no outputs
+  restore: (config) => far(completed("far", config, RECORDED)),
   recorded: ({ config }, spec) => {
     const paths = Object.keys(config["learners"] as Readonly<Record<string, unknown>>);
     const layers = spec.linears.filter(({ path }) => paths.includes(path));
@@ -133,15 +149,13 @@ export const farDefinition: MethodDefinition = {
   },
   cli: { rate: 1e-4, flags: [], also: CHOSEN, stages: true },
   prepare: async ({ model, options, steps, train }) => {
-    const { retention, priming, primed } = filled(options, CHOSEN) as unknown as Required<PrimingOptions> & {
-      readonly priming: number;
-    };
-    const count = Math.max(1, Math.round(priming * steps));
+    const { retention, priming, primed } = filled(options, CHOSEN);
+    const most = Math.max(1, Math.round(priming * steps));
     return {
       adapter: await primedLearners(
         model,
         { retention, primed },
-        (adapter, stage) => train(adapter, { ...stage, steps: count }),
+        (adapter, stage) => train(adapter, { ...stage, steps: most }),
       ),
     };
   },

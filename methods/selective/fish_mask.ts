@@ -9,9 +9,9 @@
  * pulls a weight towards its initial value.
  */
 import { adapt, type Method, type MethodDefinition } from "../../core/mod.ts";
-import { count, filled, oneOf, option, type Options } from "../../core/options/mod.ts";
+import { count, filled, oneOf, option } from "../../core/options/mod.ts";
 import { share } from "../shared/number_schemas.ts";
-import { fishBudget, fisherMask, type FisherMaskOptions } from "./fisher_mask.ts";
+import { fishBudget, fisherMask } from "./fisher_mask.ts";
 import { spreadMask, storedMask } from "./masks.ts";
 import { sparse, type SparseOptions } from "./sparse.ts";
 
@@ -33,7 +33,7 @@ export function fishMask({ mask }: SparseOptions): Method {
 }
 
 /** How the mask is found. */
-const FISHER: Options = {
+const FISHER = {
   ratio: option(share, "share of the model's weights that train, those of a classifier included", 0.005),
   examples: option(count, "how many examples at most; by default the first 1,024"),
   labels: option(
@@ -57,12 +57,12 @@ export const fishMaskDefinition: MethodDefinition = {
     const mask = await fisherMask(
       model,
       batches(1024),
-      filled(options, FISHER) as unknown as FisherMaskOptions,
+      filled(options, FISHER),
     );
     return { adapter: adapt(model, fishMask({ mask }), seed) };
   },
   plan: ({ model, options }) => {
-    const { masked } = fishBudget(model, filled(options, FISHER) as unknown as FisherMaskOptions);
+    const { masked } = fishBudget(model, filled(options, FISHER));
     return fishMask({ mask: spreadMask(model, masked) });
   },
   survey: {

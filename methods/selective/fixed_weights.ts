@@ -10,7 +10,7 @@ import {
   trainableCopy,
   type Tree,
 } from "../../core/mod.ts";
-import { list, option, text } from "../../core/options/mod.ts";
+import { completed, list, needed, text } from "../../core/options/mod.ts";
 import { replaceWeight } from "./modules_to_save.ts";
 
 /** The weights' paths, for records. */
@@ -41,14 +41,16 @@ export function fixedWeights(options: FixedWeightsOptions): Method {
   };
 }
 
+const PATHS = { parameters: needed(list(text), "paths of the weights") };
+
 /** `fixedWeights` in records: the model's own weights say the shapes. */
 export const fixedWeightsDefinition: MethodDefinition = {
   name: "fixed-weights",
   summary: "Replaces weights of the base by given ones, and trains none.",
-  options: { parameters: option(list(text), "paths of the weights") },
+  options: PATHS,
   brought: ({ parameters }) => (parameters as readonly string[]).map((path) => `frozen.${path}`),
   restore: (config) => {
-    const options = config as unknown as FixedWeightsOptions;
+    const options = completed("fixed-weights", config, PATHS);
     return { ...fixedWeights(options), init: ({ model }) => ownWeights(model, options.parameters) };
   },
 };

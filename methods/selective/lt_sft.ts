@@ -29,7 +29,7 @@ import {
   Tensor,
   type Tree,
 } from "../../core/mod.ts";
-import { filled, oneOf, option, type Options, places } from "../../core/options/mod.ts";
+import { filled, oneOf, option, places } from "../../core/options/mod.ts";
 import { add, concat, gatherRows, integers, zeros } from "../../ops/mod.ts";
 import { nonNegative, share } from "../shared/number_schemas.ts";
 import { type DenseDeltas, denseDeltas } from "./dense_deltas.ts";
@@ -82,7 +82,7 @@ function pulled(method: Method, pull: number, elements: number, ending: string):
 }
 
 /** How many weights train, and which. */
-const CHOSEN: Options = {
+const CHOSEN = {
   ratio: option(share, "share of the maskable weights that train in the end", 0.05),
   pull: option(nonNegative, "λ, how strongly weights are held near where they were", 0),
   norms: option(oneOf("frozen", "maskable"), "whether norms may be masked", "frozen"),
@@ -103,12 +103,12 @@ export const ltSftDefinition: MethodDefinition = {
   },
   cli: { rate: 5e-5, flags: [], also: CHOSEN, head: "all", stages: true },
   prepare: async ({ model, options, train }) => {
-    const { ratio, pull, ...which } = filled(options, CHOSEN) as unknown as RunOptions;
+    const { ratio, pull, ...which } = filled(options, CHOSEN);
     const elements = Math.floor(ratio * maskableSize(model, which));
     return { adapter: await sparsePhase(model, { ...which, elements, pull }, train) };
   },
   plan: ({ model, options }) => {
-    const { ratio: _, pull, ...which } = filled(options, CHOSEN) as unknown as RunOptions;
+    const { ratio: _, pull, ...which } = filled(options, CHOSEN);
     return ltSftDense(ltSftLeaves(model, which), maskableSize(model, which), pull);
   },
   survey: {

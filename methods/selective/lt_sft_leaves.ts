@@ -35,7 +35,7 @@ export interface LtSftLeaves {
   /** Norms. Default "frozen". */
   readonly norms?: "frozen" | "maskable";
   /** Further frozen leaves: names (equal to a path or its end) or a pattern on the whole path. */
-  readonly frozen?: readonly string[] | RegExp;
+  readonly frozen?: readonly string[] | RegExp | undefined;
   /** Whether a head tied to the embedding follows it (default), or is unchanged, as in the authors' code. */
   readonly tiedHead?: "follows" | "stays";
 }

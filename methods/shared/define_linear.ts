@@ -108,7 +108,7 @@ export function defineLinear<O extends TargetOptions, L extends LayerParams = La
 ): DefinedMethod<O> {
   const { params, check, follows: _, start, map, delta, weight, change, changes, training, ...rest } = spec;
   const { embeddings = true, keys = "parameter", options, ...known } = rest;
-  const all = { ...TARGETS, ...options } as unknown as OptionsOf<O>;
+  const all = { ...TARGETS, ...options } as OptionsOf<O>;
   return defineMethod<O>({
     ...known,
     options: all,
@@ -116,8 +116,7 @@ export function defineLinear<O extends TargetOptions, L extends LayerParams = La
     create: (given) => {
       const own = withFollowing(spec, given as OwnOptions<O> & TargetOptions);
       check?.(own);
-      const at = (place: MatrixPlace): OwnOptions<O> =>
-        ofLayer(own, place.path, options as unknown as Options);
+      const at = (place: MatrixPlace): OwnOptions<O> => ofLayer(own, place.path, options as Options);
       return {
         init: ({ model, key }) =>
           freshParams(() =>
@@ -206,7 +205,7 @@ function shapesOf<O extends TargetOptions, L extends LayerParams>(
   const { params, options } = spec;
   return (place, given): Readonly<Record<string, Shape>> => {
     const all = withFollowing(spec, given as OwnOptions<O>);
-    const own = ofLayer(all, place.path, options as unknown as Options);
+    const own = ofLayer(all, place.path, options as Options);
     return Object.fromEntries(
       Object.entries<Initial>(params(layerOf(place), own)).map(([name, { shape }]) => [name, shape]),
     );

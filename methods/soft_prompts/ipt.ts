@@ -120,7 +120,7 @@ export const iptDefinition: MethodDefinition = {
   restore: (config, { params }) => {
     checkOptions("ipt", config, { length: rowCount, intrinsic: intrinsicOption, where: whereOption });
     const method = { name: "ipt-autoencoder", config };
-    return ipt({ autoencoder: { method, params: params["frozen"] as Tree } }) as unknown as Method;
+    return ipt({ autoencoder: { method, params: params["frozen"] as Tree } }) as Method;
   },
   cli: { rate: 1e-2, flags: [], also: FROM },
   prepare: async ({ model, options: { autoencoder: folder, ...fresh }, load, seed }) => {
@@ -128,7 +128,7 @@ export const iptDefinition: MethodDefinition = {
       ? await freshAutoencoder(model, fresh, load, seed)
       : await load(folder as string);
     try {
-      const adapter = adapt(model, ipt({ autoencoder }), seed) as unknown as Adapter;
+      const adapter = adapt(model, ipt({ autoencoder }), seed) as Adapter;
       const { decoder: _, ...unused } = autoencoder.params;
       dispose(unused);
       return { adapter };
@@ -141,7 +141,7 @@ export const iptDefinition: MethodDefinition = {
     const [folder] = autoencoder === undefined
       ? Object.values(foldersOf("ipt", "sources", sources, 1))
       : [autoencoder as string];
-    return promptTuning({ length: storedRows(stored(folder!), model.spec) }) as unknown as Method;
+    return promptTuning({ length: storedRows(stored(folder!), model.spec) }) as Method;
   },
   survey: {
     kinds: "A",
@@ -157,7 +157,7 @@ export const iptDefinition: MethodDefinition = {
     setting: (model) => `250 numbers for ${promptRows(model, 100)} rows`,
     make: (model) => {
       const autoencoder = iptAutoencoder({ prompts: { task: trainedPrompt(model) }, task: "task" });
-      return ipt({ autoencoder: adapt(model, autoencoder) }) as unknown as Method;
+      return ipt({ autoencoder: adapt(model, autoencoder) }) as Method;
     },
   },
 };
@@ -172,7 +172,7 @@ async function freshAutoencoder(
   const prompts = await loadAll(load, foldersOf("ipt", "sources", sources, 1));
   try {
     const of = (task ?? Object.keys(prompts)[0]) as string;
-    return adapt(model, iptAutoencoder({ ...sizes, prompts, task: of }), seed) as unknown as Adapter;
+    return adapt(model, iptAutoencoder({ ...sizes, prompts, task: of }), seed) as Adapter;
   } catch (error) {
     freeAll(prompts);
     throw error;

@@ -152,7 +152,7 @@ export const iptAutoencoderDefinition: MethodDefinition = {
       [task, { method, params: { rows } }] as const
     );
     const given = { ...own, ...hidden !== null && { hidden }, prompts: Object.fromEntries(sources) };
-    return iptAutoencoder(given as unknown as IptAutoencoderOptions) as unknown as Method;
+    return iptAutoencoder(given as unknown as IptAutoencoderOptions) as Method;
   },
 };
 

@@ -18,5 +18,5 @@ export function storedRows(tensors: Readonly<Record<string, Shape>>, { stacks }:
 
 /** A prompt as another task would leave it, in shape. */
 export function trainedPrompt(model: Model): Adapter {
-  return adapt(model, promptTuning({ length: promptRows(model, 100) })) as unknown as Adapter;
+  return adapt(model, promptTuning({ length: promptRows(model, 100) })) as Adapter;
 }

@@ -87,7 +87,7 @@ function plain(cell: unknown, where: string, name: string): unknown {
     throw new TypeError(`${where}: column "${name}" holds bytes that are no text`);
   }
   if (ArrayBuffer.isView(cell)) {
-    return Array.from(cell as unknown as ArrayLike<unknown>, (x) => plain(x, where, name));
+    return Array.from(cell as Uint8Array, (x) => plain(x, where, name));
   }
   if (Array.isArray(cell)) return cell.map((x) => plain(x, where, name));
   if (typeof cell === "object" && cell !== null) {
