@@ -87,13 +87,7 @@ export { beft, type BeftOptions } from "./selective/beft.ts";
 export { bitfit, type BitfitOptions } from "./selective/bitfit.ts";
 export { crossAttention, type CrossAttentionOptions } from "./selective/cross_attention.ts";
 export { diffPruning, type DiffPruningOptions, type KeptDifferences } from "./selective/diff_pruning.ts";
-export {
-  far,
-  type FarOptions,
-  feedForwardLayers,
-  learnerCount,
-  type PrimingOptions,
-} from "./selective/far.ts";
+export { far, type FarOptions, type PrimingOptions } from "./selective/far.ts";
 export { fishMask } from "./selective/fish_mask.ts";
 export { fixedWeights, type FixedWeightsOptions } from "./selective/fixed_weights.ts";
 export { fullFineTune, only, type OnlyOptions } from "./selective/full_fine_tune.ts";

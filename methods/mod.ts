@@ -17,6 +17,7 @@ export { type Approximation, type Limit, toLora } from "./low_rank/to_lora.ts";
 export type { S4Part } from "./hybrids/s4_sizes.ts";
 export { gatedSize, isGate } from "./selective/diff_gates.ts";
 export * from "./selective/far_layout.ts";
+export { feedForwardLayers, learnerCount } from "./selective/far_learners.ts";
 export * from "./selective/fisher_mask.ts";
 export type { LtSftLeaves } from "./selective/lt_sft_leaves.ts";
 export { type LeafMask, maskSize, type SparseMask, type SparseOptions } from "./selective/sparse.ts";

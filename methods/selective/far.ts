@@ -50,7 +50,7 @@ import { gatherRows, integers, zeros } from "../../ops/mod.ts";
 import { freshParams } from "../shared/initial_factors.ts";
 import { share } from "../shared/number_schemas.ts";
 import { denseDeltas } from "./dense_deltas.ts";
-import { deltasOf, learnersOf } from "./far_learners.ts";
+import { deltasOf, feedForwardLayers, learnerCount, learnersOf } from "./far_learners.ts";
 import { only } from "./full_fine_tune.ts";
 import { checkStrictlyIncreasing, scattered } from "./sparse.ts";
 
@@ -238,51 +238,6 @@ function startOf(
       return overlay(fresh, nest(kept) as Tree) as Synchronous<Tree>;
     }),
   };
-}
-
-/**
- * The feed-forward layers of a model.
- *
- * @example
- * ```ts
- * import { feedForwardLayers, freshModel, reference, smallConfig } from "@graft/peft";
- * import assert from "node:assert/strict";
- * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
- * const names = feedForwardLayers(spec).map(({ path }) => path.split(".").at(-1));
- * assert.deepEqual(names.slice(0, 3), ["gate_proj", "up_proj", "down_proj"]);
- * ```
- */
-export function feedForwardLayers(spec: Spec): readonly LinearPlace[] {
-  return spec.linears.filter(({ role, layer }) =>
-    layer !== undefined && (role === "gate" || role === "up" || role === "down")
-  );
-}
-
-/**
- * The number of learning nodes of a layer: the share of its outputs, rounded.
- *
- * @throws {RangeError} when the share is out of range.
- * @example
- * ```ts
- * import { learnerCount } from "@graft/peft/methods";
- * import assert from "node:assert/strict";
- * assert.equal(learnerCount({ path: "up_proj", outFeatures: 3072 }, 0.1), 307);
- * ```
- */
-export function learnerCount(
-  { path, outFeatures }: Pick<LinearPlace, "path" | "outFeatures">,
-  retention: number,
-): number {
-  if (!(retention > 0 && retention <= 1)) {
-    throw new RangeError(`Expected retention above 0 and up to 1 but found ${retention}`);
-  }
-  const count = Math.round(retention * outFeatures);
-  if (count < 1) {
-    throw new RangeError(
-      `Expected retention to leave at least one of the ${outFeatures} nodes of "${path}" but found ${retention}`,
-    );
-  }
-  return count;
 }
 
 function layerAt(

@@ -4,6 +4,7 @@ import {
   type LinearPlace,
   lookup,
   scope,
+  type Spec,
   type Synchronous,
   type Tensor,
   type Tree,
@@ -55,4 +56,49 @@ export function deltasOf(
     weight: transposed ? transpose(weight) : weight,
     ...bias && { bias: lookup(deltas, `${path}.bias.delta`) as Tensor },
   };
+}
+
+/**
+ * The feed-forward layers of a model.
+ *
+ * @example
+ * ```ts
+ * import { feedForwardLayers, freshModel, reference, smallConfig } from "@graft/peft";
+ * import assert from "node:assert/strict";
+ * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
+ * const names = feedForwardLayers(spec).map(({ path }) => path.split(".").at(-1));
+ * assert.deepEqual(names.slice(0, 3), ["gate_proj", "up_proj", "down_proj"]);
+ * ```
+ */
+export function feedForwardLayers(spec: Spec): readonly LinearPlace[] {
+  return spec.linears.filter(({ role, layer }) =>
+    layer !== undefined && (role === "gate" || role === "up" || role === "down")
+  );
+}
+
+/**
+ * The number of learning nodes of a layer: the share of its outputs, rounded.
+ *
+ * @throws {RangeError} when the share is out of range.
+ * @example
+ * ```ts
+ * import { learnerCount } from "@graft/peft/methods";
+ * import assert from "node:assert/strict";
+ * assert.equal(learnerCount({ path: "up_proj", outFeatures: 3072 }, 0.1), 307);
+ * ```
+ */
+export function learnerCount(
+  { path, outFeatures }: Pick<LinearPlace, "path" | "outFeatures">,
+  retention: number,
+): number {
+  if (!(retention > 0 && retention <= 1)) {
+    throw new RangeError(`Expected retention above 0 and up to 1 but found ${retention}`);
+  }
+  const count = Math.round(retention * outFeatures);
+  if (count < 1) {
+    throw new RangeError(
+      `Expected retention to leave at least one of the ${outFeatures} nodes of "${path}" but found ${retention}`,
+    );
+  }
+  return count;
 }
