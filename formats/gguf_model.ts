@@ -91,7 +91,7 @@ export interface GgufInput extends WritableTensor {
    * A Conv1D matrix that is already [out, in], as in GGUF: blocks run along rows, so they are formed after
    * the transpose.
    */
-  readonly turned?: boolean;
+  readonly transposed?: boolean;
 }
 
 /** What `writeGguf` needs for a model. */
@@ -207,7 +207,7 @@ function asGguf(
 ): WritableTensor {
   const { dtype, shape } = tensor;
   const where = `tensor "${tensor.name}"`;
-  const change = tensor.turned === true ? "none" : relayout(architecture, name);
+  const change = tensor.transposed === true ? "none" : relayout(architecture, name);
   const read: (bytes: Uint8Array) => Uint8Array = change === "none"
     ? (bytes) => bytes
     : change === "transpose"

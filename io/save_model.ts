@@ -147,7 +147,7 @@ async function saveGguf(path: string, model: Model, { dtype }: SaveModelOptions)
     const wanted = dtype ?? own;
     if (leaf.shape.length < 2 && isQuantized(wanted)) return writable(name, leaf, "f32", false);
     const inOut = isStoredTransposed(model.spec, name);
-    return { ...writable(name, leaf, wanted, inOut), turned: inOut && isQuantized(wanted) };
+    return { ...writable(name, leaf, wanted, inOut), transposed: inOut && isQuantized(wanted) };
   });
   const { fields, tensors: laidOut } = ggufContent(
     configOf(model, undefined, undefined),

@@ -132,11 +132,11 @@ export function bertSpec(config: ModelConfig): Spec {
     ]),
     blocks: perLayer((path, layer) => [{ kind: "block", path, stack, layer, width }]),
     norms: [
-      { ...norm(`${embeddings}.LayerNorm`), stands: "entrance" },
+      { ...norm(`${embeddings}.LayerNorm`), position: "entrance" },
       ...perLayer((path, layer) =>
         ["attention.output", "output"].map((name) => ({ ...norm(`${path}.${name}.LayerNorm`), layer }))
       ),
-      ...head.norm === undefined ? [] : [{ ...norm(head.norm), stands: "head" as const }],
+      ...head.norm === undefined ? [] : [{ ...norm(head.norm), position: "head" as const }],
     ],
     embeddings: [
       table("word_embeddings", "token", c.vocabulary),

@@ -53,8 +53,8 @@ export function runSideNetworks(
       },
       weight: (path) => {
         const leaf = weightAt(model.weights, path);
-        const turned = isQuantized(leaf.dtype) && isStoredTransposed(model.spec, path);
-        return turned ? castWeight(leaf, "f32", true) : detach(leaf);
+        const transposed = isQuantized(leaf.dtype) && isStoredTransposed(model.spec, path);
+        return transposed ? castWeight(leaf, "f32", true) : detach(leaf);
       },
       block: (weights: Tree, y, name, shared) =>
         block({ branch: weights, path: `${edit.path}.side.${i}.${name}` }, y, i, shared),

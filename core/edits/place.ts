@@ -79,7 +79,7 @@ export interface NormPlace extends PlaceBase {
    * Position of a norm outside the blocks: after the last block (default), after the embeddings, or within
    * the head.
    */
-  readonly stands?: "end" | "entrance" | "head";
+  readonly position?: "end" | "entrance" | "head";
   /**
    * The weight at which the norm scales by one and at which a new norm starts: 1 (default), or 0 where the
    * model adds one to the weight.

@@ -37,8 +37,8 @@ export function blockCirculant(kernels: Tensor, scale: number): LinearMap {
   const [m, n, b] = kernels.shape as readonly [number, number, number];
   const [outFeatures, inFeatures] = [m * b, n * b];
   const weight = (): Tensor => {
-    const turned = Array.from({ length: b * b }, (_, i) => (i % b - Math.floor(i / b) + b) % b); // l at (t, t + l)
-    const ids = tensor(turned, { backend: kernels.backend, dtype: "i32" });
+    const rotated = Array.from({ length: b * b }, (_, i) => (i % b - Math.floor(i / b) + b) % b); // l at (t, t + l)
+    const ids = tensor(rotated, { backend: kernels.backend, dtype: "i32" });
     const rows = gatherRows(transpose(reshape(multiply(kernels, scale), [m * n, b])), ids); // [b b, m n]
     return reshape(permute(reshape(rows, [b, b, m, n]), [2, 0, 3, 1]), [outFeatures, inFeatures]);
   };

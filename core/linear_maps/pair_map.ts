@@ -50,8 +50,8 @@ export function pairMap(
   const apply = (x: Tensor): Tensor => {
     const { a, b } = entries();
     const halves = reshape(x, [...leading(x), width / group, 2, group / 2]);
-    const turned = concat([negate(slice(halves, -2, 1, 2)), slice(halves, -2, 0, 1)], -2); // −x_2, x_1
-    return add(multiply(x, a), multiply(reshape(turned, x.shape), b));
+    const rotated = concat([negate(slice(halves, -2, 1, 2)), slice(halves, -2, 0, 1)], -2); // −x_2, x_1
+    return add(multiply(x, a), multiply(reshape(rotated, x.shape), b));
   };
   const rows = (): Tensor => apply(identity(width, tensors[0]!.backend)); // row i is the image of e_i
   return {

@@ -27,7 +27,7 @@ import type { WritableTensor } from "../../formats/tensor_file.ts";
 import { describe, type Described, writingOf } from "./fields.ts";
 import type { Leaf } from "./branches.ts";
 import { classOf } from "./head.ts";
-import { below, type Writing } from "../../methods/adapterhub/layout.ts";
+import { prefixed, type Writing } from "../../methods/adapterhub/layout.ts";
 import { partsOf } from "./parts.ts";
 import type { Component } from "../../methods/adapterhub/components.ts";
 
@@ -99,8 +99,8 @@ export function adapterFiles(
           `Cannot save this adapter for AdapterHub: its ${part.kind.name} part is missing`,
         );
       }
-      checkShapes(own.component, adapter.params, below(own.component.prefix, part).reads);
-      return below(own.component.prefix, part).writes;
+      checkShapes(own.component, adapter.params, prefixed(own.component.prefix, part).reads);
+      return prefixed(own.component.prefix, part).writes;
     })
   );
   checkLeftOver(components, adapter, writes);

@@ -30,15 +30,15 @@ export async function loadFusion(
   const named = { ...options, what: `Cannot load the fusion "${folder}"` };
   const parent = folder.includes("/") ? folder.slice(0, folder.lastIndexOf("/")) : ".";
   const first = await namedFolder(folder, names[0], named);
-  const below = await isThere(`${first}/${ADAPTERS_FILES.config}`);
-  if (!below && !await isThere(`${parent}/${names[0]}/${ADAPTERS_FILES.config}`)) {
+  const nested = await isThere(`${first}/${ADAPTERS_FILES.config}`);
+  if (!nested && !await isThere(`${parent}/${names[0]}/${ADAPTERS_FILES.config}`)) {
     throw new RangeError(
       `Cannot load "${folder}": it fuses the adapters ${
         names.join(", ")
       }, which lie in no folders below it or beside it`,
     );
   }
-  return await fused({ folder: below ? folder : parent, model, load, named }, names, folder);
+  return await fused({ folder: nested ? folder : parent, model, load, named }, names, folder);
 }
 
 function fusionConfig(folder: string): Fields {

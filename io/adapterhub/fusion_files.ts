@@ -4,7 +4,7 @@ import { ADAPTERS_FILES } from "../../formats/adapters_config.ts";
 import { FUSE } from "../../methods/adapterhub/blocks.ts";
 import { type Component, componentsOf } from "../../methods/adapterhub/components.ts";
 import { classOf } from "./head.ts";
-import { below } from "../../methods/adapterhub/layout.ts";
+import { prefixed } from "../../methods/adapterhub/layout.ts";
 import { adapterFiles, configText, type HubFile, keyPrefix, writableTensors } from "./files.ts";
 
 /** A block of the setup and its files. @throws {RangeError} when the library would fuse differently. */
@@ -33,7 +33,7 @@ export function fusionFiles(
   const sites = new Set(
     model.spec.sublayers.map(({ path }) => path).filter((path) => hasBranch(fusion, path)),
   );
-  const tensors = below(at("fusion"), FUSE.tensors(model, sites, name, matrices));
+  const tensors = prefixed(at("fusion"), FUSE.tensors(model, sites, name, matrices));
   const modelClass = classOf(model);
   const text = configText(name, model, modelClass, config, { adapter_names: names });
   return {

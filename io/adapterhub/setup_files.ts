@@ -84,13 +84,13 @@ export function nodeOf(
     return components.length === 0 ? undefined : { kind: "single", name, components };
   }
   if (definition !== composeDefinition) return { kind: "fusion", name, components };
-  const below = children();
-  if (below.length === 1) return below[0]!;
+  const nested = children();
+  if (nested.length === 1) return nested[0]!;
   return {
     kind: "block",
     name,
     type: "Stack",
-    children: below.flatMap((node) =>
+    children: nested.flatMap((node) =>
       node.kind === "block" && node.type === "Stack" ? node.children : [node]
     ),
   };

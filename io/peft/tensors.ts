@@ -36,7 +36,7 @@ export function adapterTensors(
     { path, key, shape, stored, factor },
   ) => writable(key, stored ?? shape, lookup(params, path) as Tensor, factor));
   const joined = [...Map.groupBy(held.filter(({ part }) => part !== undefined), ({ key }) => key)];
-  const again = copies.flatMap(({ key, of }) => {
+  const copied = copies.flatMap(({ key, of }) => {
     const { path, shape, stored } = tensors.find((t) => t.key === of)!;
     const held = lookup(params, path) as Tensor | undefined; // gradients contain no frozen parameters
     return held === undefined ? [] : [writable(key, stored ?? shape, held)];
@@ -57,7 +57,7 @@ export function adapterTensors(
   });
   return [
     ...written,
-    ...again,
+    ...copied,
     ...own,
     ...none,
     ...joined.map(([key, parts]) => joinedTensor(key, parts, params)),

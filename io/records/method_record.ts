@@ -95,7 +95,7 @@ export function methodOfRecord(record: MethodRecord, stored: Stored, known: Know
     parts: (at = (name) => [name]) =>
       Object.fromEntries(
         Object.entries(parts).map(([name, part]): readonly [string, Adapter] => {
-          const own = at(name).reduce(below, stored);
+          const own = at(name).reduce(storedOf, stored);
           return [name, { method: methodOfRecord(part, own, known), params: own.params }];
         }),
       ),
@@ -104,6 +104,6 @@ export function methodOfRecord(record: MethodRecord, stored: Stored, known: Know
 }
 
 /** What is stored below a name. */
-function below(stored: Stored, name: string): Stored {
+function storedOf(stored: Stored, name: string): Stored {
   return { ...stored, params: (stored.params[name] ?? {}) as Tree, at: `${stored.at}${name}.` };
 }

@@ -25,11 +25,11 @@ import {
   adapterModule,
   type AdaptersPart,
   all,
-  below,
   blockNumber,
   type Both,
   gate,
   isPostNorm,
+  prefixed,
   same,
 } from "./layout.ts";
 import { phmTensors, sharedRule } from "./phm.ts";
@@ -92,7 +92,7 @@ export function bottleneckParts(
   return [...inverse, {
     kind: BOTTLENECK,
     method: gated(method, sentenceGate()),
-    ...all([below("of", own), ...gates]),
+    ...all([prefixed("of", own), ...gates]),
   }];
 }
 

@@ -139,7 +139,7 @@ export function all(parts: readonly Both[]): Both {
 }
 
 /** With paths below a prefix. */
-export function below(prefix: string, layout: Both): Both {
+export function prefixed(prefix: string, layout: Both): Both {
   if (prefix === "") return layout;
   const path = (inner: string): string => inner === "" ? "" : `${prefix}.${inner}`;
   return {
@@ -156,7 +156,7 @@ export function whole(parts: readonly AdaptersPart[]): AdaptersLayout {
     method: compose(
       Object.fromEntries(parts.map((part, i) => [names[i]!, part.method])),
     ),
-    ...all(parts.map((part, i) => below(names[i]!, part))),
+    ...all(parts.map((part, i) => prefixed(names[i]!, part))),
   };
 }
 

@@ -10,7 +10,7 @@ import { vera, type VeraOptions } from "../low_rank/vera.ts";
 import { ia3 } from "../rescaling/ia3.ts";
 import { blocksWithout, exceptThose } from "./bottleneck.ts";
 import { fusedIa3Part, fusedLoraPart } from "./fused.ts";
-import { type AdaptersPart, all, below, gate, joined, same } from "./layout.ts";
+import { type AdaptersPart, all, gate, joined, prefixed, same } from "./layout.ts";
 import { alphaOf, isVera, keyOf, scaledBy } from "./lora_layer.ts";
 import { onlyBlocks } from "./only_blocks.ts";
 import { isDiagonal, productTensors, taskTensors, veraTensors } from "./vera.ts";
@@ -121,7 +121,7 @@ function gatedPart(
   return {
     kind: part.kind,
     method: gated(part.method, sentenceGate()),
-    ...all([below("of", part), ...gates]),
+    ...all([prefixed("of", part), ...gates]),
   };
 }
 

@@ -11,7 +11,7 @@ import { prefixTuning } from "../soft_prompts/prefix_tuning.ts";
 import { promptTuning } from "../soft_prompts/prompt_tuning.ts";
 import { activationOf } from "./activations.ts";
 import { blocksWithout } from "./bottleneck.ts";
-import { type AdaptersPart, all, bareKey, below, gate, joined, same } from "./layout.ts";
+import { type AdaptersPart, all, bareKey, gate, joined, prefixed, same } from "./layout.ts";
 import { PREFIX, PROMPT } from "./kinds.ts";
 
 /** The library's names of kinds of attention. */
@@ -105,7 +105,7 @@ export function prefixPart(fields: AdaptersFields, model: Model, name: string): 
   return {
     kind: PREFIX,
     method: gated(narrowed, values === 1 ? sentenceGate() : keyValueGate()),
-    ...all([below("of", own), ...gates]),
+    ...all([prefixed("of", own), ...gates]),
   };
 }
 

@@ -36,8 +36,8 @@ export interface Coded {
  */
 export function code(matrix: Tensor, place: MatrixPlace, dtype: DType): Coded {
   if (!isQuantized(dtype)) throw new TypeError(`Expected a quantized dtype for the base but found ${dtype}`);
-  const turned = place.kind === "embedding"; // quantized linear layers are [out, in]
-  const stored = castTo(turned ? transpose(matrix) : matrix, dtype);
+  const transposed = place.kind === "embedding"; // quantized linear layers are [out, in]
+  const stored = castTo(transposed ? transpose(matrix) : matrix, dtype);
   const decoded = castTo(stored, "f32");
-  return { stored, decoded: turned ? transpose(decoded) : decoded };
+  return { stored, decoded: transposed ? transpose(decoded) : decoded };
 }

@@ -238,6 +238,6 @@ function checkIds(ids: readonly number[]): void {
       'Expected trainable-tokens\'s option "tokens" to have at least one token id but found none',
     );
   }
-  const again = ids.find((id, i) => ids.indexOf(id) !== i);
-  if (again !== undefined) throw new RangeError(`Expected each token id once but found ${again} again`);
+  const repeated = ids.find((id, i) => ids.indexOf(id) !== i);
+  if (repeated !== undefined) throw new RangeError(`Expected each token id once but found ${repeated} again`);
 }

@@ -174,7 +174,7 @@ export const ladderSideTuning: DefinedMethod<LadderSideTuningOptions> = defineMe
     former: (path, { linears, norms }) =>
       [
         ...linears.filter(({ layer }) => layer === undefined),
-        ...norms.filter(({ layer, stands = "end" }) => layer === undefined && stands !== "end"),
+        ...norms.filter(({ layer, position = "end" }) => layer === undefined && position !== "end"),
       ].flatMap((place) => [`side.${place.path}.weight`, `side.${place.path}.bias`])
         .some((name) => path === name || path.endsWith(`.${name}`)),
     cli: {

@@ -13,7 +13,7 @@ import {
 
 /** The norms after the last blocks, at most one per stack: those that `call.finish` reads. */
 export function lastNorms(spec: Spec): readonly NormPlace[] {
-  return spec.norms.filter(({ layer, stands = "end" }) => layer === undefined && stands === "end");
+  return spec.norms.filter(({ layer, position = "end" }) => layer === undefined && position === "end");
 }
 
 /**

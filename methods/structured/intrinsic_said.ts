@@ -264,7 +264,7 @@ function saidLeaves(spec: Spec): readonly SaidLeaf[] {
     ...spec.embeddings.flatMap((place) => of(place, "entrance", ["weight"])),
     ...spec.linears.flatMap((place) => of(place, "end", all(place.bias))),
     ...spec.norms.flatMap((place) =>
-      of(place, place.stands === "entrance" ? "entrance" : "end", all(place.bias))
+      of(place, place.position === "entrance" ? "entrance" : "end", all(place.bias))
     ),
     ...spec.heads.flatMap((place) =>
       of(place, "end", all(place.bias).filter((leaf) => leaf === "bias" || place.tiedTo === undefined))
