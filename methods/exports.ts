@@ -33,6 +33,7 @@ export { s4, type S4Options } from "./hybrids/s4.ts";
 export { keyValueGate, sentenceGate } from "./hybrids/sentence_gate.ts";
 export { unipelt, type UnipeltOptions, type UnscaledLora } from "./hybrids/unipelt.ts";
 export { adalora, type AdaloraOptions } from "./low_rank/adalora.ts";
+export { corda, type CordaMode, type CordaOptions } from "./low_rank/corda.ts";
 export {
   delora,
   type DeloraFactors,

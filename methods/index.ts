@@ -27,6 +27,7 @@ import { keyValueGateDefinition, sentenceGateDefinition } from "./hybrids/senten
 import { unipelt } from "./hybrids/unipelt.ts";
 import { adalora } from "./low_rank/adalora.ts";
 import { adaloraPeft } from "./low_rank/adalora_peft.ts";
+import { cordaDefinition } from "./low_rank/corda.ts";
 import { delora } from "./low_rank/delora.ts";
 import { deloraPeft } from "./low_rank/delora_peft.ts";
 import { dora } from "./low_rank/dora.ts";
@@ -171,6 +172,7 @@ export const FAMILIES: Readonly<Record<string, readonly MethodDefinition[]>> = {
   ],
   low_rank: [
     adalora.definition,
+    cordaDefinition,
     delora.definition,
     dora.definition,
     evaDefinition,
