@@ -31,7 +31,7 @@ import { withRunsBackend } from "./where.ts";
 import { type ChosenFlags, chosenFlags, type FinetuneFlags, fingerprint, stoppingOf } from "./settings.ts";
 import { commandLineOf } from "../../tuning/chosen_method.ts";
 import { taskFor } from "./task.ts";
-import { type Interrupt, interruptible } from "../terminal/interrupt.ts";
+import { endsWhenWarned, type Interrupt, INTERRUPTED, interruptible } from "../terminal/interrupt.ts";
 import { checkBudget, checkPrecision, dtypeOf, localSource, openModel } from "../load.ts";
 import { modelSource } from "../model_source.ts";
 import { checkFlags } from "../../tuning/method_from_flags.ts";
@@ -51,14 +51,15 @@ export type RunFlags = FinetuneFlags & {
 export async function runFinetune(flags: RunFlags): Promise<void> {
   const result = await finetuneResult(flags);
   report(flags, result);
-  if (result.outcome === "interrupted") throw new Exit(130);
+  if (result.outcome === "interrupted") throw new Exit(INTERRUPTED);
 }
 
 /** A result with the planned memory, and the peak before or after the steps. */
 export type Reported = Parameters<typeof report>[1];
 
-/** Runs to the end, or until Ctrl-C stops it. */
+/** Runs to the end, or until a signal stops it. */
 export async function finetuneResult(given: RunFlags): Promise<Reported> {
+  using starting = endsWhenWarned();
   const chosen = await chosenFlags(given);
   checkFlags(chosen);
   checkObjective(chosen);
@@ -115,7 +116,8 @@ export async function finetuneResult(given: RunFlags): Promise<Reported> {
     const seen = { rows: data.train, batchSize: flags.batchSize, pad, stages };
     resetPeak();
     const started = await startIn({ model, flags, data: seen, fresh, folder, record, from });
-    // Until here Ctrl-C terminates the program immediately.
+    // Until here a signal terminates the program immediately.
+    starting[Symbol.dispose]();
     using interrupt = interruptible();
     const preparing = memory(opened.backend).peak;
     resetPeak();

@@ -9,6 +9,7 @@ import { BACKEND_NAMES } from "../../ops/auto/mod.ts";
 import { type BackendName, withBackend } from "../load.ts";
 import { recordedBackend } from "../finetune/where.ts";
 import { Exit } from "../terminal/arguments.ts";
+import { INTERRUPTED } from "../terminal/interrupt.ts";
 import { changedOption } from "../../tuning/run_identity.ts";
 import { finetuneResult, type Reported, type RunFlags } from "../finetune/run.ts";
 import type { Point } from "./points.ts";
@@ -70,7 +71,7 @@ export async function taken(planned: PlannedRun, data: string, fresh: () => void
   }
   fresh();
   const reported = await finetuneResult({ ...flags, resume: true });
-  if (reported.outcome === "interrupted") throw new Exit(130);
+  if (reported.outcome === "interrupted") throw new Exit(INTERRUPTED);
   const result = resultOf(reported, flags);
   await writeTextAtomically(
     `${folder}/${RECORD}`,

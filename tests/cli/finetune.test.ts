@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { openSafetensors } from "../../formats/safetensors.ts";
+import { openTrainingState } from "../../io/training_state.ts";
 import { graft, graftArguments, temporaryFolder, tinyData, tinyModel } from "./tiny.ts";
 
 /**
@@ -100,6 +101,30 @@ Deno.test("graft finetune continues to the same bits after kill -9 and after Ctr
   });
   const changed = await graft([...base, "-o", cut, "--resume"]);
   assert.match(changed.err, /Cannot resume .*cut: --data has other bytes than when the run began/);
+});
+
+Deno.test("a cluster manager's warning and SIGTERM each write a checkpoint first, and the run goes on to the same bits", async () => {
+  using folder = temporaryFolder();
+  const base = ["finetune", "-m", tinyModel(folder.path), "-d", tinyData(folder.path), ...LONG];
+  // No step of its own has a checkpoint: what is there was written for the signal.
+  const args = [...base, "--save-every", "10000"];
+  const [whole, cut] = [`${folder.path}/whole`, `${folder.path}/cut`];
+  const started = graft([...args, "-o", whole]);
+  let before = -1;
+  for (const [signal, lines] of [["SIGUSR1", 12], ["SIGTERM", 30]] as const) {
+    const { code, err } = await signalled([...args, "-o", cut, "--resume"], cut, lines, signal);
+    assert.equal(code, 130, err);
+    const step = Number(/Interrupted after step (\d+) of \d+/.exec(err)?.[1]);
+    assert.ok(step > before, `${signal}: at step ${step}, after ${before}`);
+    using state = openTrainingState(`${cut}/checkpoint/state.safetensors`);
+    assert.equal(state.step, step);
+    before = step;
+  }
+  const resumed = await graft([...args, "-o", cut, "--resume"]);
+  assert.equal(resumed.code, 0, resumed.err);
+  assert.equal((await started).code, 0, (await started).err);
+  assert.deepEqual(adapterBytes(cut), adapterBytes(whole));
+  assert.deepEqual(metricsOf(cut), metricsOf(whole));
 });
 
 Deno.test("graft finetune without --output writes to runs/<method>, and never twice", async () => {
