@@ -1,10 +1,10 @@
 /** Which model a command means: the one it is given, or the one that its adapter was trained on. */
 import { existsSync } from "node:fs";
 import { dirname, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
 import { baseModelName } from "../io/base_model_name.ts";
 import { hubId } from "../io/hub/download.ts";
 import { UsageError } from "../tuning/usage_error.ts";
+import { embeddedModel } from "./embedded_model.ts";
 
 /** Flag and help of `--model`. */
 export const modelOption = (otherwise?: string): [flag: string, help: string] => [
@@ -25,15 +25,13 @@ export interface ModelChoice {
 /** The name of the small model that comes with graft, which knows nothing but customers' conversations. */
 const EMBEDDED = "embedded";
 
-const EMBEDDED_FOLDER = new URL("../embedded/model/", import.meta.url);
-
 /**
  * A path or hub id.
  *
- * @throws {UsageError} when neither a model is given nor one is named by the adapter, or the named one is not here.
+ * @throws {UsageError} when neither a model is given nor one is named by the adapter, or the one meant is not here.
  */
 export async function modelSource({ model, adapter }: ModelChoice): Promise<string> {
-  if (model !== undefined) return model === EMBEDDED ? embeddedModel() : model;
+  if (model !== undefined) return model === EMBEDDED ? await embeddedModel() : model;
   if (adapter === undefined) {
     throw new UsageError(
       "Expected --model: a folder, a .gguf file or a hub id such as HuggingFaceTB/SmolLM2-135M-Instruct; " +
@@ -49,14 +47,4 @@ export async function modelSource({ model, adapter }: ModelChoice): Promise<stri
   if (found !== undefined) return found;
   if (hubId(named) !== undefined) return named;
   throw new UsageError(`Expected --model: the adapter "${adapter}" belongs to "${named}", which is not here`);
-}
-
-/** The folder of the embedded model. @throws {UsageError} where this copy of graft has none. */
-function embeddedModel(): string {
-  if (!existsSync(new URL("config.json", EMBEDDED_FOLDER))) {
-    throw new UsageError("Cannot use --model embedded: this copy of graft comes without it");
-  }
-  return EMBEDDED_FOLDER.protocol === "file:"
-    ? fileURLToPath(EMBEDDED_FOLDER).replace(/[\\/]$/, "")
-    : EMBEDDED_FOLDER.href;
 }

@@ -1,19 +1,35 @@
-/** What would be published: everything an import needs, nothing else, and under ten megabytes. */
+/** What would be published: everything an import needs, nothing else, and small. */
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
 import { temporaryFolder } from "./cli/tiny.ts";
 import { deno } from "./support/deno.ts";
 
 const ROOT = fileURLToPath(new URL("../", import.meta.url)).replace(/\/$/, "");
 const UNITS: Readonly<Record<string, number>> = { B: 1, KB: 1e3, MB: 1e6 };
 
-Deno.test("the package holds what an import needs, no tests, and less than 10 MB", async () => {
-  const { code, said } = await deno(["publish", "--dry-run", "--allow-dirty", "--no-check"], ROOT);
+interface Published {
+  readonly path: string;
+  readonly bytes: number;
+}
+
+/** What a folder's package would have, with sizes. */
+async function publishedIn(folder: string): Promise<readonly Published[]> {
+  const { code, said } = await deno(["publish", "--dry-run", "--allow-dirty", "--no-check"], folder);
   assert.equal(code, 0, said);
-  const files = [...said.matchAll(/file:\/\/(\S+) \(([\d.]+)(B|KB|MB)\)/g)].map(([, path, size, unit]) => ({
-    path: decodeURIComponent(path!).slice(ROOT.length + 1),
+  return [...said.matchAll(/file:\/\/(\S+) \(([\d.]+)(B|KB|MB)\)/g)].map(([, path, size, unit]) => ({
+    path: decodeURIComponent(path!).slice(folder.length + 1),
     bytes: Number(size) * UNITS[unit!]!,
   }));
+}
+
+/** Bytes of the files, each packed by itself: a little more than in one archive. */
+const packedBytes = (folder: string, files: readonly Published[]): number =>
+  files.reduce((sum, { path }) => sum + gzipSync(readFileSync(`${folder}/${path}`)).length, 0);
+
+Deno.test("the package holds what an import needs, no tests and no model, and less than 3 MB packed", async () => {
+  const files = await publishedIn(ROOT);
   const paths = new Set(files.map(({ path }) => path));
   const needed = [
     "mod.ts",
@@ -23,11 +39,30 @@ Deno.test("the package holds what an import needs, no tests, and less than 10 MB
     "cli/main.ts",
     "ops/wasm/lib/threaded.ts",
   ];
-  for (const path of [...needed, "embedded/model/model.safetensors"]) assert.ok(paths.has(path), path);
-  const left = [...paths].filter((path) => /^(tests|tools|claims|notebooks|bench|\.)/.test(path));
+  for (const path of needed) assert.ok(paths.has(path), path);
+  const left = [...paths].filter((path) =>
+    /^(tests|tools|claims|notebooks|bench|embedded\/model|\.)/.test(path)
+  );
   assert.deepEqual(left, []);
-  const total = files.reduce((sum, { bytes }) => sum + bytes, 0);
-  assert.ok(total > 5e6 && total < 10e6, `${(total / 1e6).toFixed(1)} MB`);
+  const packed = packedBytes(ROOT, files);
+  assert.ok(packed > 1e6 && packed < 3e6, `${(packed / 1e6).toFixed(1)} MB`);
+});
+
+Deno.test("the embedded model is a package of its own, of the same version", async () => {
+  const folder = `${ROOT}/embedded/model`;
+  const paths = (await publishedIn(folder)).map(({ path }) => path);
+  const wanted = [
+    "config.json",
+    "deno.json",
+    "mod.ts",
+    "model.safetensors",
+    "tokenizer.json",
+    "tokenizer_config.json",
+  ];
+  assert.deepEqual(paths.filter((path) => !/^[A-Z]/.test(path)).sort(), wanted);
+  const [own, its] = [ROOT, folder].map((folder) => JSON.parse(readFileSync(`${folder}/deno.json`, "utf8")));
+  assert.equal(its.version, own.version);
+  assert.equal(its.name, "@graft/embedded-model");
 });
 
 /** What projects ask of the compiler. Deno gives them the sources, which it checks as it does theirs. */

@@ -7,7 +7,7 @@ import { readFileSync, statSync } from "node:fs";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { isMissing } from "../../platform/files.ts";
-import { deno } from "../../platform/deno.ts";
+import { cachedFolder, installedFile } from "../../platform/companion_package.ts";
 import record from "../wasm/lib/SOURCE_HASH.json" with { type: "json" };
 import { libraryPath } from "./machine.ts";
 
@@ -62,38 +62,19 @@ export function installedKernels(): FoundKernels | undefined {
     return { path: libraryPath(), from: "this machine" };
   }
   const name = ownPackage();
-  const url = name === undefined ? undefined : resolved(`${name}/kernels.json`);
+  const url = name === undefined ? undefined : installedFile(`${name}/kernels.json`);
   return url === undefined ? undefined : { path: checkedLibrary(url), from: name! };
 }
 
 /** As `installedKernels`; a package that was loaded from the web, by Deno, asks Deno's cache and npm's registry, too. */
 export async function findKernels(): Promise<FoundKernels | undefined> {
   const installed = installedKernels();
-  const [name, version] = [ownPackage(), versionIn(import.meta.url)];
-  if (installed !== undefined || name === undefined || deno === undefined || version === undefined) {
-    return installed;
-  }
-  const specifier = `npm:${name}@${version}`; // computed, so that nothing is fetched before it is asked for
-  let folder: string;
-  try {
-    ({ folder } = await import(specifier));
-  } catch {
-    return undefined;
-  }
-  return { path: checkedLibrary(new URL("kernels.json", folder).href), from: name };
-}
-
-/** The version in the address of a module of JSR: "https://…/@graft/peft/1.2.3/…"; undefined of others. */
-export const versionIn = (url: string): string | undefined =>
-  /^https?:.*\/@graft\/peft\/(\d[^/]*)\//.exec(url)?.[1];
-
-function resolved(specifier: string): string | undefined {
-  try {
-    const url = import.meta.resolve(specifier);
-    return url.startsWith("file:") && statSync(fileURLToPath(url)).isFile() ? url : undefined;
-  } catch {
-    return undefined; // it is not installed
-  }
+  const name = ownPackage();
+  if (installed !== undefined || name === undefined) return installed;
+  const folder = await cachedFolder(name);
+  return folder === undefined
+    ? undefined
+    : { path: checkedLibrary(new URL("kernels.json", folder).href), from: name };
 }
 
 /** The path of a package's library. @throws {Error} when it does not fit these sources, or is damaged. */

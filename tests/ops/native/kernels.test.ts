@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
-import { checkedLibrary, type KernelsRecord, packageOf, versionIn } from "../../../ops/native/kernels.ts";
+import { checkedLibrary, type KernelsRecord, packageOf } from "../../../ops/native/kernels.ts";
 import record from "../../../ops/wasm/lib/SOURCE_HASH.json" with { type: "json" };
 import { inFolder } from "../../support/folder.ts";
 
@@ -11,12 +11,6 @@ Deno.test("packageOf() names the package of a machine, and none where there is n
   assert.equal(packageOf("linux", "x64"), "@graft/native-linux-x64-gnu");
   assert.equal(packageOf("darwin", "x64"), undefined);
   assert.equal(packageOf("linux", "s390x"), undefined);
-});
-
-Deno.test("versionIn() reads the version of an address of the web alone", () => {
-  assert.equal(versionIn("https://registry/@graft/peft/1.2.3-rc.1/ops/native/kernels.ts"), "1.2.3-rc.1");
-  assert.equal(versionIn("file:///a/@graft/peft/1.2.3/ops/native/kernels.ts"), undefined);
-  assert.equal(versionIn("https://elsewhere/graft/ops/native/kernels.ts"), undefined);
 });
 
 Deno.test("checkedLibrary() refuses a library of another version, and one that is damaged", async () => {
