@@ -7,7 +7,6 @@
  */
 import { createHash } from "node:crypto";
 import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { spawnSync } from "node:child_process";
 import { basename, join } from "node:path";
 import process from "node:process";
 import metadata from "../deno.json" with { type: "json" };
@@ -15,6 +14,7 @@ import { type KernelsRecord, packageOf } from "../ops/native/kernels.ts";
 import record from "../ops/wasm/lib/SOURCE_HASH.json" with { type: "json" };
 import { levelsOf } from "./native_workspace.ts";
 import { buildLibrary } from "./native_library.ts";
+import { packedFolder } from "./packed_folder.ts";
 
 /** A platform: Rust's name, what npm is told, and how this machine links for it. */
 export interface Platform {
@@ -87,12 +87,7 @@ export function buildNativePackage(folder: string, platform: Platform): string {
   json("kernels.json", kernels);
   json("package.json", packageManifest(platform, file));
   writeFileSync(join(to, "index.js"), 'export const folder = new URL("./", import.meta.url).href;\n');
-  const { status, stdout, stderr } = spawnSync("npm", ["pack", "--json", "--silent"], {
-    cwd: to,
-    encoding: "utf8",
-  });
-  if (status !== 0) throw new Error(`npm pack failed: ${stdout}${stderr}`);
-  return join(to, JSON.parse(stdout)[0].filename);
+  return packedFolder(to);
 }
 
 if (import.meta.main) {

@@ -38,6 +38,9 @@ export function dependenciesOf(
 export const nativePackages = (version: string): Readonly<Record<string, string>> =>
   Object.fromEntries(NATIVE_PACKAGES.map((name) => [name, version]));
 
+/** The package that only who asks for its model installs; an optional peer, so that npm refuses another version. */
+const EMBEDDED = "@graft/embedded-model";
+
 /** package.json. */
 export function manifestOf(
   settings: PackageSettings,
@@ -64,10 +67,12 @@ export function manifestOf(
     },
     dependencies: dependenciesOf(settings, sources),
     optionalDependencies: nativePackages(version),
+    peerDependencies: { [EMBEDDED]: version },
+    peerDependenciesMeta: { [EMBEDDED]: { optional: true } },
   };
 }
 
-/** tsconfig.json. `using` is newer than some of the runtimes, which the compiler writes out. */
+/** tsconfig.json, which checks the sources and writes declarations. */
 export const tsconfigOf = ({ exports }: Pick<PackageSettings, "exports">): unknown => ({
   compilerOptions: {
     target: "es2022",
@@ -80,8 +85,7 @@ export const tsconfigOf = ({ exports }: Pick<PackageSettings, "exports">): unkno
     outDir: "../package",
     rootDir: ".",
     declaration: true,
-    sourceMap: true,
-    inlineSources: true,
+    emitDeclarationOnly: true,
     strict: true,
     exactOptionalPropertyTypes: true,
     noUncheckedIndexedAccess: true,

@@ -1,6 +1,6 @@
 /**
  * Builds the npm package from the files that JSR would get: `deno run -A tools/npm_package.ts FOLDER`. TypeScript's own
- * compiler writes JavaScript, declarations and source maps, and npm packs them.
+ * compiler checks them and writes declarations, esbuild writes JavaScript and source maps, and npm packs them.
  *
  * @module
  */
@@ -9,7 +9,9 @@ import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } f
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { bundleModules } from "./npm_modules.ts";
 import { manifestOf, type PackageSettings, tsconfigOf } from "./npm_manifest.ts";
+import { packedFolder } from "./packed_folder.ts";
 
 const ROOT = fileURLToPath(new URL("../", import.meta.url)).replace(/[\\/]$/, "");
 
@@ -53,7 +55,7 @@ function withJsNames(folder: string): void {
 }
 
 /** Writes the package's folder and its tarball into `folder`, which is emptied. @returns The tarball's path. */
-export function buildNpmPackage(folder: string): string {
+export async function buildNpmPackage(folder: string): Promise<string> {
   rmSync(folder, { recursive: true, force: true });
   const [sources, built] = [join(folder, "sources"), join(folder, "package")];
   const settings: PackageSettings = JSON.parse(readFileSync(join(ROOT, "deno.json"), "utf8"));
@@ -80,16 +82,18 @@ export function buildNpmPackage(folder: string): string {
   run("npm", ["install", "--ignore-scripts", "--no-audit", "--no-fund"], sources);
   run("npx", ["tsc", "--project", "tsconfig.json"], sources);
   withJsNames(built);
-  for (const path of files.filter((path) => !/(?<!\.d)\.ts$|^deno\.json$/.test(path))) {
+  await bundleModules(sources, settings.exports, built);
+  for (
+    const path of files.filter((path) =>
+      /^[^/]*$|\.d\.ts$/.test(path) && !/^(deno\.json|mod\.ts)$/.test(path)
+    )
+  ) {
     cpSync(join(sources, path), join(built, path));
   }
   json(join(built, "package.json"), manifest);
   mkdirSync(join(built, "bin"), { recursive: true });
   writeFileSync(join(built, "bin/graft.js"), PROGRAM, { mode: 0o755 });
-  const [packed] = JSON.parse(run("npm", ["pack", "--json", "--silent"], built)) as readonly {
-    filename: string;
-  }[];
-  return join(built, packed!.filename);
+  return packedFolder(built);
 }
 
 if (import.meta.main) {
@@ -98,5 +102,5 @@ if (import.meta.main) {
     console.error("Usage: deno run -A tools/npm_package.ts FOLDER");
     process.exit(2);
   }
-  console.log(buildNpmPackage(folder));
+  console.log(await buildNpmPackage(folder));
 }

@@ -3,9 +3,10 @@
  * takes minutes, so it is a task of its own: `deno task test:npm`.
  */
 import assert from "node:assert/strict";
-import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { temporaryFolder } from "../../platform/temporary.ts";
+import { buildEmbeddedPackage } from "../../tools/embedded_package.ts";
 import { buildNpmPackage } from "../../tools/npm_package.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url)).replace(/[\\/]$/, "");
@@ -80,8 +81,9 @@ writeFileSync(
   `${ofDeno}/deno.json`,
   JSON.stringify({ links: [ROOT], imports: { "@graft/peft": "jsr:@graft/peft@^0.1.0" } }),
 );
-const tarball = buildNpmPackage(`${folder}/built`);
-run(["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", tarball], project);
+const tarball = await buildNpmPackage(`${folder}/built`);
+const packages = [tarball, buildEmbeddedPackage(`${folder}/embedded model`)];
+run(["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", ...packages], project);
 // Node 22 has no `using`: a compiler writes it out, as in any project of TypeScript.
 run(
   ["npx", "-y", "esbuild@0.28", "readme.ts", "--target=es2022", "--outfile=readme.js", "--log-level=error"],
@@ -94,6 +96,13 @@ Deno.test("the package runs no script when it is installed, and has no clone's f
   assert.equal(scripts, undefined);
   const paths = run(["tar", "-tzf", tarball], project).split("\n");
   assert.deepEqual(paths.filter((path) => /^package\/(tests|tools|bench|claims|docs)\//.test(path)), []);
+});
+
+Deno.test("what is downloaded is less than 3 MB packed, without the embedded model", () => {
+  const { size } = statSync(tarball);
+  assert.ok(size < 3e6, `${size} bytes`);
+  const paths = run(["tar", "-tzf", tarball], project).split("\n");
+  assert.deepEqual(paths.filter((path) => /safetensors|^package\/embedded\//.test(path)), []);
 });
 
 for (const [name, runtime] of Object.entries(RUNTIMES)) {

@@ -36,7 +36,7 @@ cpSync(new URL("native.js", import.meta.url), `${project}/native.js`);
 writeFileSync(`${project}/package.json`, JSON.stringify({ private: true, type: "module" }));
 const platform = PLATFORMS.find(({ os, cpu }) => os === process.platform && cpu === process.arch)!;
 const { os, cpu } = platform;
-const tarballs = [buildNpmPackage(`${folder}/built`), buildNativePackage(`${folder}/native`, platform)];
+const tarballs = [await buildNpmPackage(`${folder}/built`), buildNativePackage(`${folder}/native`, platform)];
 run(["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", ...tarballs], project);
 const installed = `${project}/node_modules/${packageOf(os, cpu)!}`;
 

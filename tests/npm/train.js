@@ -1,6 +1,7 @@
 /** Twenty steps of LoRA with dropout and a cosine schedule, saved and loaded again; prints what must be the same in every runtime. */
 import { createHash } from "node:crypto";
 import { rmSync } from "node:fs";
+import process from "node:process";
 import {
   adapt,
   bytesOf,
@@ -17,7 +18,7 @@ import { cosine, startTraining } from "@graft/peft";
 import { textRows } from "@graft/peft/train";
 
 const backend = await wasm({ threads: 2 });
-const model = await loadModel("model", { backend });
+const model = await loadModel(process.argv[2] ?? "model", { backend });
 const hash = async (tree) => {
   const sum = createHash("sha256");
   for (const [path, leaf] of leaves(tree)) sum.update(path).update(await bytesOf(leaf));

@@ -36,6 +36,13 @@ Deno.test("manifestOf() gives each export its types, and npm no script to run", 
   assert.deepEqual(new Set(Object.values(native)), new Set(["1.2.3"]));
 });
 
+Deno.test("the embedded model is a peer of the same version, which npm does not install by itself", () => {
+  const { peerDependencies, peerDependenciesMeta, dependencies } = manifestOf(SETTINGS, SOURCES);
+  assert.deepEqual(peerDependencies, { "@graft/embedded-model": "1.2.3" });
+  assert.deepEqual(peerDependenciesMeta, { "@graft/embedded-model": { optional: true } });
+  assert.deepEqual(Object.keys(dependencies as object), ["@a/b", "c"]);
+});
+
 Deno.test("tsconfigOf() starts from every export", () => {
   assert.deepEqual((tsconfigOf(SETTINGS) as { readonly files: unknown }).files, [
     "./mod.ts",
