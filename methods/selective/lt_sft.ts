@@ -125,8 +125,6 @@ export const ltSftDefinition: MethodDefinition = {
   },
 };
 
-type RunOptions = LtSftLeaves & { readonly ratio: number; readonly pull: number };
-
 /** The number of maskable weights. */
 function maskableSize(model: Model, which: LtSftLeaves): number {
   return ltSftLeaves(model, which).paths.map((path) => lookup(model.weights, path))
