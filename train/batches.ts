@@ -8,16 +8,10 @@
  * `microBatch.targets / step.targets`, or divide its summed loss by `step.targets`.
  */
 import { fold, type Key } from "../tensor/key.ts";
-import { bucketBatches, type Buckets, positive, type Row } from "./buckets.ts";
+import { bucketBatches, type Buckets, positive } from "./buckets.ts";
 import { packedBatches, type Packing } from "./packing.ts";
-
-/** Two numbers per example, by its index. */
-export interface ExampleSizes {
-  /** Tokens in its row. */
-  readonly lengths: ArrayLike<number>;
-  /** Labels that the loss counts: `targetCount(labels)`. */
-  readonly targets: ArrayLike<number>;
-}
+import type { ExampleSizes, MicroBatch } from "./micro_batch.ts";
+import { piecesOf } from "./pieces.ts";
 
 /** How examples become steps. */
 export interface BatchOptions {
@@ -25,16 +19,10 @@ export interface BatchOptions {
   readonly batching: Buckets | Packing;
   /** Micro-batches in a step; the last step of an epoch may have fewer. Default: 1. */
   readonly accumulate?: number;
+  /** Most tokens of a piece of a micro-batch, padding included, of one row at least. Default: micro-batches stay whole. */
+  readonly pieceTokens?: number;
   /** Each epoch shuffles with this key folded with its number. */
   readonly key: Key;
-}
-
-/** The input of one forward and backward pass. */
-export interface MicroBatch {
-  /** Indices of the examples, row by row. */
-  readonly rows: readonly Row[];
-  /** Labels that the loss counts in it. */
-  readonly targets: number;
 }
 
 /** A position in the order of training: epochs from 0, steps from 0 in each epoch. */
@@ -47,7 +35,7 @@ export interface Position {
 
 /** The input of one update of the parameters. */
 export interface Step extends Position {
-  /** The passes whose gradients are summed. */
+  /** The passes whose gradients are summed: micro-batches, or their pieces. */
   readonly microBatches: readonly MicroBatch[];
   /** Labels that the loss counts in all of them. */
   readonly targets: number;
@@ -70,7 +58,7 @@ export interface Step extends Position {
  * ```
  */
 export function planEpoch(sizes: ExampleSizes, options: BatchOptions, epoch: number): readonly Step[] {
-  const { batching, accumulate = 1, key } = options;
+  const { batching, accumulate = 1, pieceTokens = Infinity, key } = options;
   positive("accumulate", accumulate);
   if (sizes.lengths.length === 0) throw new RangeError("Cannot plan an epoch: there are no examples");
   if (sizes.targets.length !== sizes.lengths.length) {
@@ -88,7 +76,8 @@ export function planEpoch(sizes: ExampleSizes, options: BatchOptions, epoch: num
   }));
   return Array.from({ length: Math.ceil(microBatches.length / accumulate) }, (_, step) => {
     const group = microBatches.slice(step * accumulate, (step + 1) * accumulate);
-    return { epoch, step, microBatches: group, targets: total(group.map(({ targets }) => targets)) };
+    const pieces = group.flatMap((micro) => piecesOf(micro, sizes, pieceTokens));
+    return { epoch, step, microBatches: pieces, targets: total(group.map(({ targets }) => targets)) };
   });
 }
 

@@ -12,23 +12,26 @@ import {
   key as keyOf,
   leaves,
   lossAndGradients,
-  mapTree,
   type Model,
-  read,
   scope,
   type Synchronous,
   type Tensor,
+  trainable,
   type Tree,
 } from "../core/mod.ts";
-import { add } from "../ops/mod.ts";
-import { type BatchOptions, countSteps, type MicroBatch, type Step, stepsFrom } from "./batches.ts";
+import { type BatchOptions, countSteps, type Step, stepsFrom } from "./batches.ts";
+import type { MicroBatch } from "./micro_batch.ts";
 import { clipFactor, clippedApart, globalNorm, scaleGradients } from "./clip.ts";
 import { collate } from "./collate.ts";
-import { leafOf, resident } from "./moments.ts";
+import { resident } from "./moments.ts";
 import { loadedLossScale, nextLossScale, storedLossScale, unscaled } from "./loss_scale.ts";
 import { adamw } from "./optimizer.ts";
+import { PIECE_TOKENS } from "./pieces.ts";
+import { measured, type Pass } from "./passes.ts";
 import type { Rows } from "./rows.ts";
 import type { GradientFunction, Resume, Training, TrainOptions } from "./training.ts";
+import { treeSum } from "./tree_sum.ts";
+import { alone } from "./world.ts";
 
 /**
  * Starts or continues a run. The adapter's own tensors are not freed.
@@ -63,9 +66,11 @@ export async function startTraining<P extends Tree>(
   const order: BatchOptions = {
     batching: options.batching,
     accumulate: options.accumulate ?? 1,
+    pieceTokens: rows.together ? Infinity : options.pieceTokens ?? PIECE_TOKENS,
     key: fold(seed, "order"),
   };
   const epochs = options.epochs ?? 1;
+  const { world = alone } = options;
   const totalSteps = Math.min(options.maxSteps ?? Infinity, countSteps(rows, order, epochs));
   const owned = keep(
     resume === undefined
@@ -88,15 +93,13 @@ export async function startTraining<P extends Tree>(
   const passes: GradientFunction = options.gradients ?? lossAndGradients;
   const current = (): Adapter<P> => ({ ...adapter, params: owned.tree as P });
 
-  const gradientsOf = (plan: Step): Passes => {
-    const losses: Tensor[] = [];
-    const metrics: (readonly [name: string, value: Tensor])[] = [];
-    let total: Tree | undefined;
-    for (const [i, micro] of plan.microBatches.entries()) {
-      const { value, gradients, metrics: measured = {} } = passes(
+  const gradientsOf = async (plan: Step): Promise<Passes> => {
+    const own: Pass[] = [];
+    const gradients = await treeSum(world, plan.microBatches.length, trainable(owned.tree), (i) => {
+      const { value, gradients, metrics = {} } = passes(
         model,
         current(),
-        batchOf(rows, micro, options),
+        batchOf(rows, plan.microBatches[i]!, options),
         {
           train: true,
           key: fold(fold(fold(seed, "pass"), step), i),
@@ -106,16 +109,10 @@ export async function startTraining<P extends Tree>(
           ...scaling && { lossScale: scaling.scale },
         },
       );
-      losses.push(value);
-      metrics.push(...Object.entries(measured));
-      const before: Tree | undefined = total;
-      if (before === undefined) total = gradients;
-      else {
-        total = scope((): Synchronous<Tree> => mapTree(gradients, (g, path) => add(leafOf(before, path), g)));
-        dispose([before, gradients]);
-      }
-    }
-    return { losses, metrics, gradients: total! };
+      own.push({ loss: value, metrics });
+      return gradients;
+    });
+    return { own, gradients };
   };
 
   return {
@@ -131,18 +128,13 @@ export async function startTraining<P extends Tree>(
     next: async () => {
       if (step >= totalSteps) return undefined;
       const plan = plans.next().value;
-      const { losses, metrics, gradients: raw } = gradientsOf(plan);
+      const { own, gradients: raw } = await gradientsOf(plan);
       const found = scaling === undefined ? raw : unscaled(raw, scaling);
       const gradients = options.clip === undefined || options.clipGroup === undefined
         ? found
         : await clippedApart(found, options.clip, options.clipGroup);
-      // Read together, so that on a GPU everything before the optimizer is one submission.
-      const measured = metrics.map(([, value]) => value);
-      const asked = [scope((): Synchronous<Tensor> => globalNorm(gradients)), ...losses, ...measured];
-      const [norm = NaN, ...numbers] = (await Promise.all(asked.map(read))).map(([number]) => number!);
-      dispose(asked);
-      const loss = numbers.slice(0, losses.length).reduce((sum, part) => sum + part, 0);
-      const told = summed(metrics.map(([name]) => name), numbers.slice(losses.length));
+      const globally = scope((): Synchronous<Tensor> => globalNorm(gradients));
+      const { norm, loss, metrics: told } = await measured(world, globally, own);
       const learningRate = options.learningRate * (options.schedule?.(step) ?? 1);
       const report = {
         epoch: plan.epoch,
@@ -222,20 +214,10 @@ const SCALING = "lossScale";
 
 /** The passes of a step. */
 interface Passes {
-  readonly losses: readonly Tensor[];
-  readonly metrics: readonly (readonly [name: string, value: Tensor])[];
+  /** Those of this process. */
+  readonly own: readonly Pass[];
+  /** Of all processes. */
   readonly gradients: Tree;
-}
-
-/** Sums by name; undefined where there is none. */
-function summed(
-  names: readonly string[],
-  values: readonly number[],
-): Readonly<Record<string, number>> | undefined {
-  if (names.length === 0) return undefined;
-  const sums: Record<string, number> = {};
-  names.forEach((name, i) => sums[name] = (sums[name] ?? 0) + values[i]!);
-  return sums;
 }
 
 function* plansFrom(rows: Rows, order: BatchOptions, done: number): Generator<Step, never> {

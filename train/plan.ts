@@ -22,13 +22,15 @@ import {
   type Tree,
 } from "../core/mod.ts";
 import { byteLength } from "../core/mod.ts";
-import { type ExampleSizes, type MicroBatch, planEpoch } from "./batches.ts";
+import { planEpoch } from "./batches.ts";
+import type { ExampleSizes, MicroBatch } from "./micro_batch.ts";
 import { heldOutLoss } from "./evaluate.ts";
 import { startTraining } from "./loop.ts";
 import type { TrainOptions } from "./training.ts";
 import { type Moments, resident, updateLeaf } from "./moments.ts";
 import { freshSlots, type Optimizer, type Slots } from "./optimizer.ts";
 import { placeholderRows, type RowSize } from "./placeholder_rows.ts";
+import { PIECE_TOKENS } from "./pieces.ts";
 import { pickRows, type Rows } from "./rows.ts";
 import { fold, key } from "../tensor/key.ts";
 
@@ -106,8 +108,9 @@ export async function planMemory<P extends Tree>(
     0,
   );
   const peaks: number[] = [];
-  for (const batch of largestBatches(model, sizes, options)) {
-    peaks.push(await peakOf(model, adapter, batch, options));
+  const { batches, passes } = largestBatches(model, sizes, options);
+  for (const batch of batches) {
+    peaks.push(await peakOf(model, adapter, batch, { ...options, accumulate: passes }));
   }
   const gradients = trained.reduce((sum, [, leaf]) => sum + leaf.size * 4, 0);
   const optimizer = options.state === "resident" ? state : 0;
@@ -134,24 +137,35 @@ function longestRows(model: Model, evaluated: NonNullable<PlanOptions["evaluated
 }
 
 /**
- * The two batches that may need most memory: the one with most tokens, including padding, and the one with
- * most labels.
+ * The two passes that may need most memory: the one with most tokens, including padding, and the one with most labels; and how
+ * many passes a step has at most.
  */
-function largestBatches(model: Model, sizes: ExampleSizes, options: PlanOptions): readonly Rows[] {
-  const { batching } = options;
-  const order = { batching, accumulate: 1, key: fold(key(options.seed ?? 0), "order") };
-  const batches = planEpoch(sizes, order, 0).flatMap((step) => step.microBatches);
+function largestBatches(
+  model: Model,
+  sizes: ExampleSizes,
+  options: PlanOptions,
+): { readonly batches: readonly Rows[]; readonly passes: number } {
+  const { batching, accumulate = 1, pieceTokens = PIECE_TOKENS } = options;
+  const order = { batching, accumulate, pieceTokens, key: fold(key(options.seed ?? 0), "order") };
+  const steps = planEpoch(sizes, order, 0).map((step) => step.microBatches);
+  const batches = steps.flat();
   const lengthOf = (row: readonly number[]): number => row.reduce((n, i) => n + sizes.lengths[i]!, 0);
   const padded = ({ rows }: MicroBatch): number => rows.length * Math.max(...rows.map(lengthOf));
   const most = (measure: (batch: MicroBatch) => number): MicroBatch =>
     batches.reduce((a, b) => measure(b) > measure(a) ? b : a);
   const chosen = new Set([most(padded), most((batch) => batch.targets)]);
   const { rowsOf = (sizes) => placeholderRows(model, sizes) } = options;
-  return [...chosen].map(({ rows }) =>
-    rowsOf(
-      rows.map((row) => ({ length: lengthOf(row), targets: row.reduce((n, i) => n + sizes.targets[i]!, 0) })),
-    )
-  );
+  return {
+    batches: [...chosen].map(({ rows }) =>
+      rowsOf(
+        rows.map((row) => ({
+          length: lengthOf(row),
+          targets: row.reduce((n, i) => n + sizes.targets[i]!, 0),
+        })),
+      )
+    ),
+    passes: Math.max(...steps.map((passes) => passes.length)),
+  };
 }
 
 async function peakOf<P extends Tree>(
@@ -161,7 +175,7 @@ async function peakOf<P extends Tree>(
   options: PlanOptions,
 ): Promise<number> {
   const { accumulate = 1, optimizer, state, evaluated, rowsOf: _, ...rest } = options;
-  // Every micro-batch of the step is this one.
+  // Every pass of the step is this one.
   const repeated = pickRows(
     batch,
     Array.from({ length: accumulate * batch.count }, (_, n) => n % batch.count),
@@ -170,6 +184,7 @@ async function peakOf<P extends Tree>(
   const run = await startTraining(model, adapter, repeated, {
     ...rest,
     accumulate,
+    pieceTokens: Infinity,
     batching: batchesOf(options, batch),
     epochs: 1,
     maxSteps: 1,

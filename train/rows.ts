@@ -17,6 +17,8 @@ export interface Rows {
   readonly lengths: ArrayLike<number>;
   /** Number of labelled tokens in each. */
   readonly targets: ArrayLike<number>;
+  /** Whether the rows of a micro-batch are compared with each other, so that it must stay whole. */
+  readonly together?: true;
   /** Ids and labels of row n. */
   tokens(n: number): Tokens;
   /** The batch of some rows, where it is not a language modelling batch; `pad` is the token to pad with. */
@@ -83,6 +85,7 @@ export function pickRows(rows: Rows, numbers: readonly number[]): Rows {
     lengths: Uint32Array.from(numbers, (n) => rows.lengths[n]!),
     targets: Uint32Array.from(numbers, (n) => rows.targets[n]!),
     tokens: (i) => rows.tokens(numbers[i]!),
+    ...rows.together && { together: rows.together },
     ...rows.batch && { batch: (some, pad) => rows.batch!(some.map((i) => numbers[i]!), pad) },
   };
 }

@@ -4,6 +4,7 @@ import type { Buckets } from "./buckets.ts";
 import type { LossScale, LossScaleOptions } from "./loss_scale.ts";
 import type { Moments, SlotBytes } from "./moments.ts";
 import type { Packing } from "./packing.ts";
+import type { World } from "./world.ts";
 
 /** How to train. */
 export interface TrainOptions {
@@ -19,6 +20,13 @@ export interface TrainOptions {
   readonly batching: Buckets | Packing;
   /** Micro-batches per step, default 1. */
   readonly accumulate?: number;
+  /**
+   * Most tokens of a piece, padding included: micro-batches are cut into such pieces, whose gradients are summed in a fixed
+   * tree. Default 512. Rows that are compared with each other (`Rows.together`) stay together.
+   */
+  readonly pieceTokens?: number;
+  /** The processes that train together. Default: this one alone. */
+  readonly world?: World;
   /** Passes over the data, default 1. */
   readonly epochs?: number;
   /** Stop after this many steps even inside an epoch. */

@@ -45,6 +45,7 @@ export function groupRowsFrom(groups: readonly TokenGroup[]): GroupRows {
     count: groups.length,
     lengths: groups.map(({ texts }) => Math.max(...texts.map((text) => text.length))),
     targets: groups.map(() => 1),
+    together: true,
     tokens: (n) => tokens(groups[n]!.texts[0]!),
     batch: (numbers, pad) => {
       const texts = Array.from(

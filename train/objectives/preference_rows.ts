@@ -1,7 +1,7 @@
 /** Pairs of answers as rows: a row is a pair, and a batch of n rows has 2 n texts. */
 import type { Model } from "../../core/mod.ts";
 import { dispose, read, scope, type Synchronous, type Tensor } from "../../core/mod.ts";
-import type { ExampleSizes } from "../batches.ts";
+import type { ExampleSizes } from "../micro_batch.ts";
 import { collate } from "../collate.ts";
 import { encodeExample } from "../encode.ts";
 import type { EncodeOptions, ExampleTokenizer } from "../example_tokenizer.ts";

@@ -1,0 +1,139 @@
+/** Training by several ranks: the adapter's bits do not depend on how many there are. */
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { adapt, bytesOf, dispose, leaves, type Method, type Model, quantize } from "../../core/mod.ts";
+import {
+  adalora,
+  dora,
+  fullFineTune,
+  houlsby,
+  ia3,
+  lily,
+  lora,
+  prefixTuning,
+  unipelt,
+} from "../../methods/mod.ts";
+import { reference } from "../../ops/reference/mod.ts";
+import { rowsFrom, startTraining, type TrainOptions, type World } from "../../train/mod.ts";
+import { assertNoLeak } from "../support/assert.ts";
+import { BACKENDS, withBackend } from "../support/backends.ts";
+import { tinyLlama } from "../support/tiny_models.ts";
+import { worldsOf } from "../support/worlds.ts";
+
+const SIZES = [1, 2, 3, 4, 6];
+
+/** Texts of 2 to 9 tokens, whose labels are few or many. */
+const ROWS = Array.from({ length: 11 }, (_, n) => {
+  const inputIds = Array.from({ length: 2 + (n * 5) % 8 }, (_, i) => 1 + (3 * n + i) % 10);
+  return { inputIds, labels: inputIds.map((id, i) => i < n % 3 ? -100 : id) };
+});
+
+const BUCKETS: TrainOptions = {
+  learningRate: 0.05,
+  batching: { kind: "buckets", batchSize: 4 }, // the last batch of an epoch has three
+  accumulate: 2,
+  pieceTokens: 10,
+  epochs: 2,
+  clip: 0.5,
+  seed: 3,
+  pad: 0,
+};
+
+/** SHA-256 of the parameters that a rank ends with, and its losses. */
+async function trained(model: Model, method: Method, options: TrainOptions): Promise<string> {
+  const start = adapt(model, method, 5);
+  const run = await startTraining(model, start, rowsFrom(ROWS), options);
+  const hash = createHash("sha256");
+  for (let report = await run.next(); report; report = await run.next()) {
+    hash.update(JSON.stringify([report.loss, report.gradientNorm, report.tokens]));
+  }
+  for (const [path, t] of leaves(run.adapter().params)) hash.update(path).update(await bytesOf(t));
+  run.dispose();
+  dispose(start.params);
+  return hash.digest("hex");
+}
+
+/** The same digest on every rank of every size. */
+async function assertSame(model: Model, method: Method, options: TrainOptions = BUCKETS): Promise<void> {
+  const hashes: string[] = [];
+  for (const size of SIZES) {
+    const worlds: readonly World[] = worldsOf(size);
+    hashes.push(...await Promise.all(worlds.map((world) => trained(model, method, { ...options, world }))));
+  }
+  assert.deepEqual([...new Set(hashes)].length, 1, hashes.join("\n"));
+}
+
+const METHODS: Readonly<Record<string, () => Method>> = {
+  lora: () => lora({ rank: 2, dropout: 0.2, targets: "all-linear" }) as Method,
+  dora: () => dora({ rank: 2 }) as Method,
+  "prefix-tuning": () => prefixTuning({ length: 2, network: { hidden: 3 } }) as Method,
+  houlsby: () => houlsby({ reduction: 4 }) as Method,
+  ia3: () => ia3() as Method,
+  unipelt: () =>
+    unipelt({
+      prefix: { length: 2, network: { hidden: 3 } },
+      lora: { rank: 2 },
+      adapter: { reduction: 3 },
+    }) as Method,
+  adalora: () =>
+    adalora({ rank: 3, targetRank: 1, initialSteps: 1, finalSteps: 1, interval: 1, totalSteps: 4 }) as Method,
+  lily: () => lily({ rank: 2, mean: "batch" }) as Method,
+  "full-fine-tune": () => fullFineTune() as Method,
+};
+
+for (const [name, make] of Object.entries(METHODS)) {
+  Deno.test(`1, 2, 3, 4 and 6 ranks train the same bits: ${name}`, () =>
+    assertNoLeak(async () => {
+      const model = tinyLlama(reference(), 1);
+      await assertSame(model, make());
+      model.dispose();
+    }));
+}
+
+for (const backend of BACKENDS.filter((name) => name !== "reference")) {
+  Deno.test(`1, 2, 3, 4 and 6 ranks train the same bits on ${backend}, on a base in four bits too`, () =>
+    withBackend(backend, async (own) => {
+      const model = tinyLlama(own, 1);
+      await assertSame(model, METHODS["lora"]!());
+      const coded = quantize(model, { dtype: "nf4" });
+      await assertSame(coded, METHODS["lora"]!());
+      coded.dispose();
+      model.dispose();
+    }));
+}
+
+Deno.test("1, 2, 3, 4 and 6 ranks train the same bits on packed rows, and without accumulation", async () => {
+  const model = tinyLlama(reference(), 1);
+  const packing = { kind: "packing", batchSize: 3, maxLength: 12 } as const;
+  await assertSame(model, METHODS["lora"]!(), { ...BUCKETS, batching: packing, pieceTokens: 12 });
+  await assertSame(model, METHODS["lora"]!(), { ...BUCKETS, accumulate: 1, pieceTokens: 1 });
+  model.dispose();
+});
+
+Deno.test("a loss is the mean over all labels of the step, however they lie on ranks", async () => {
+  // One text with one label and one with eight: the mean of the ranks' means would count the single one as much as all eight.
+  const model = tinyLlama(reference(), 1);
+  const rows = [{ inputIds: [1, 2], labels: [-100, 2] }, {
+    inputIds: [1, 2, 3, 4, 5, 6, 7, 8, 9],
+    labels: [-100, 2, 3, 4, 5, 6, 7, 8, 9],
+  }];
+  const step = async (own: typeof rows, world?: World, batchSize = 1): Promise<number> => {
+    const start = adapt(model, lora({ rank: 2 }), 5);
+    const run = await startTraining(model, start, rowsFrom(own), {
+      learningRate: 0.1,
+      batching: { kind: "buckets", batchSize },
+      accumulate: 2,
+      pad: 0,
+      ...world && { world },
+    });
+    const { loss } = (await run.next())!;
+    run.dispose();
+    dispose(start.params);
+    return loss;
+  };
+  const [few, many] = [await step([rows[0]!]), await step([rows[1]!])];
+  const losses = await Promise.all(worldsOf(2).map((world) => step(rows, world)));
+  for (const loss of losses) assert.ok(Math.abs(loss - (few + 8 * many) / 9) < 1e-6, `${loss}`);
+  assert.ok(Math.abs(losses[0]! - (few + many) / 2) > 1e-3);
+  model.dispose();
+});

@@ -1,0 +1,59 @@
+/**
+ * The processes that train one adapter together. A program that runs alone is the world of size 1; `openMpi` gives the one of an
+ * MPI launcher. Ranks count from 0; every rank takes the same steps, so that calls meet in the same order.
+ */
+
+/** The processes of a run, seen from one of them. */
+export interface World {
+  /** The number of this process, from 0. */
+  readonly rank: number;
+  /** How many there are. */
+  readonly size: number;
+  /** Sends bytes to a rank, which receives as many. */
+  send(to: number, bytes: Uint8Array<ArrayBuffer>): Promise<void>;
+  /** Fills `into` with what a rank sends. */
+  receive(from: number, into: Uint8Array<ArrayBuffer>): Promise<void>;
+  /** Gives all ranks the bytes of one: filled in by the others. */
+  broadcast(from: number, bytes: Uint8Array<ArrayBuffer>): Promise<void>;
+  /** Every rank's bytes, by rank; lengths may differ. */
+  gather(bytes: Uint8Array<ArrayBuffer>): Promise<readonly Uint8Array<ArrayBuffer>[]>;
+}
+
+const nobody = (rank: number): Promise<never> =>
+  Promise.reject(new RangeError(`There is no rank ${rank}: the program runs alone`));
+
+/**
+ * The world of one process.
+ *
+ * @example
+ * ```ts
+ * import { alone } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * assert.deepEqual([alone.rank, alone.size], [0, 1]);
+ * assert.deepEqual(await alone.gather(Uint8Array.of(7)), [Uint8Array.of(7)]);
+ * ```
+ */
+export const alone: World = {
+  rank: 0,
+  size: 1,
+  send: nobody,
+  receive: nobody,
+  broadcast: () => Promise.resolve(),
+  gather: (bytes) => Promise.resolve([bytes]),
+};
+
+/**
+ * What each rank has, as JSON, by rank.
+ *
+ * @example
+ * ```ts
+ * import { alone, gatherJson } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * assert.deepEqual(await gatherJson(alone, { loss: 0.5 }), [{ loss: 0.5 }]);
+ * ```
+ */
+export async function gatherJson<T>(world: World, own: T): Promise<readonly T[]> {
+  if (world.size === 1) return [own];
+  const all = await world.gather(new TextEncoder().encode(JSON.stringify(own)));
+  return all.map((bytes) => JSON.parse(new TextDecoder().decode(bytes)) as T);
+}
