@@ -35,6 +35,7 @@ import { childSite } from "./site.ts";
 import { checkBatch, maskOf, ownTokens, packing, positionsOf, promptMask } from "./stack_batch.ts";
 import { runSideNetworks, type SideBlock } from "./side_networks.ts";
 import { fillPromptSlots } from "./prompt_slots.ts";
+import { withRowsOnto } from "./rows_onto.ts";
 
 /**
  * The parts in which stacks differ. `C` is data shared by all blocks of a pass (rotary tables, relative
@@ -158,7 +159,8 @@ export function stackStates<C>(
     const own = promptRows(pass, stack, where);
     return own === undefined ? [] : [broadcastTo(reshape(own, [1, ...own.shape]), [b, ...own.shape])]; // [b, n, d]
   };
-  const embedded = fillPromptSlots(pass, stack, batch, parts.embed(pass, root, ids));
+  const filled = fillPromptSlots(pass, stack, batch, parts.embed(pass, root, ids));
+  const embedded = withRowsOnto(pass, stack, filled, { positions, ahead: start + lengths[0] });
   const entered = concat([...prompt("front"), embedded], 1);
   const placed = parts.position?.(pass, root, entered, positions) ?? entered;
   const text = hidden(pass, stack, { x: placed, skip: undefined }, placed);

@@ -266,7 +266,7 @@ export interface PromptLabel {
   readonly weight: number;
 }
 
-/** Puts rows [n, d] before or among the embedded tokens of a stack. */
+/** Puts rows [n, d] before or among the embedded tokens of a stack, or adds them to these. */
 export interface PromptEdit {
   /** Discriminant of the union of edits. */
   readonly kind: "prompt";
@@ -278,10 +278,10 @@ export interface PromptEdit {
   readonly length: number;
   /**
    * Before the text ("front", default); before the text or after its first token where it enters the blocks,
-   * without positions and the embeddings' norm (AdapterHub's BERT); or in place of the n tokens with a given
-   * id, which every text must contain.
+   * without positions and the embeddings' norm (AdapterHub's BERT); in place of the n tokens with a given
+   * id, which every text must contain; or added to the text's own first n tokens ("onto"), which takes no room.
    */
-  readonly where?: "front" | "entered" | "afterFirst" | { readonly token: number };
+  readonly where?: "front" | "entered" | "afterFirst" | "onto" | { readonly token: number };
   /**
    * For a causal model's prompt before the text: tokens that the rows must predict themselves, in the loss.
    */

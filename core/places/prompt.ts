@@ -1,4 +1,4 @@
-/** Rows of prompts before a stack's text and within it. */
+/** Rows of prompts before a stack's text, within it and onto it. */
 import type { Tensor } from "../../tensor/mod.ts";
 import { concat } from "../../ops/mod.ts";
 import type { PromptEdit } from "../edits/edit.ts";
@@ -21,7 +21,7 @@ import { editsAt, type Site } from "../trees/weights.ts";
  * ```
  */
 export function promptRows(pass: Pass, site: Site, where: PromptPlace = "front"): Tensor | undefined {
-  const there = promptsAt(pass, site).filter(({ edit }) => (edit.where ?? "front") === where);
+  const there = startingPrompts(pass, site).filter(({ edit }) => (edit.where ?? "front") === where);
   return there.length === 0 ? undefined : concat(there.map(({ rows }) => rows()).reverse(), 0);
 }
 
@@ -109,20 +109,49 @@ export interface SlotRows {
  * ```
  */
 export function slotRows(pass: Pass, site: Site): readonly SlotRows[] {
-  return promptsAt(pass, site).flatMap(({ edit, rows }) => {
+  return startingPrompts(pass, site).flatMap(({ edit, rows }) => {
     const token = slotToken(edit);
     return token === undefined ? [] : [{ token, length: edit.length, rows }];
   });
 }
 
+/**
+ * The rows [n, d] that prompts add to the text's own first tokens, one for each prompt. A pass that continues a
+ * text needs them too.
+ *
+ * @example
+ * ```ts
+ * import { fn, freshModel, into, type PromptEdit, reference, rootOf, smallConfig, withEdits } from "@graft/peft";
+ * import { ones } from "@graft/peft/ops";
+ * import { ontoRows } from "@graft/peft/core";
+ * import { barePass } from "@graft/peft/models";
+ * import assert from "node:assert/strict";
+ * const backend = reference();
+ * const model = freshModel(smallConfig("llama"), { backend, key: 0 });
+ * const rows = fn({ rows: ones([8, 16], backend) }, ({ rows }) => rows);
+ * const edit: PromptEdit = { kind: "prompt", path: "model", length: 8, where: "onto", rows };
+ * const site = into(rootOf(withEdits(model.weights, [edit], "ones")), "model");
+ * assert.deepEqual(ontoRows(barePass(model, {}), site).map(({ shape }) => shape), [[8, 16]]);
+ * ```
+ */
+export function ontoRows(pass: Pass, site: Site): readonly Tensor[] {
+  return promptsAt(pass, site).filter(({ edit }) => edit.where === "onto").map(({ rows }) => rows());
+}
+
 const slotToken = ({ where = "front" }: PromptEdit): number | undefined =>
   typeof where === "string" ? undefined : where.token;
 
-function promptsAt(
-  pass: Pass,
-  site: Site,
-): readonly { readonly edit: PromptEdit; rows(): Tensor }[] {
-  if (pass.cache !== undefined) return [];
+/** A prompt and its rows. */
+interface Prompt {
+  readonly edit: PromptEdit;
+  rows(): Tensor;
+}
+
+/** The prompts of a pass that begins a text; a later one has them in its cache. */
+const startingPrompts = (pass: Pass, site: Site): readonly Prompt[] =>
+  pass.cache === undefined ? promptsAt(pass, site) : [];
+
+function promptsAt(pass: Pass, site: Site): readonly Prompt[] {
   const call = callAt(pass, site.path);
   return editsAt(site.branch, "prompt").map((edit, i) => ({
     edit,
