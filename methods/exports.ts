@@ -121,6 +121,7 @@ export {
   contextPromptTuning,
   type ContextPromptTuningOptions,
 } from "./soft_prompts/context_prompt_tuning.ts";
+export { dept, type DeptOptions, type DeptParams } from "./soft_prompts/dept.ts";
 export { ipt, type IptOptions, type IptParams } from "./soft_prompts/ipt.ts";
 export {
   iptAutoencoder,

@@ -90,6 +90,7 @@ import { xloraPeft } from "./side_networks/xlora_peft.ts";
 import { cartridge } from "./soft_prompts/cartridge.ts";
 import { contextPromptPeft } from "./soft_prompts/context_prompt_peft.ts";
 import { contextPromptTuning } from "./soft_prompts/context_prompt_tuning.ts";
+import { dept } from "./soft_prompts/dept.ts";
 import { iptDefinition } from "./soft_prompts/ipt.ts";
 import { iptAutoencoderDefinition } from "./soft_prompts/ipt_autoencoder.ts";
 import { llamaAdapter } from "./soft_prompts/llama_adapter.ts";
@@ -228,6 +229,7 @@ export const FAMILIES: Readonly<Record<string, readonly MethodDefinition[]>> = {
   soft_prompts: [
     cartridge.definition,
     contextPromptTuning.definition,
+    dept.definition,
     iptDefinition,
     iptAutoencoderDefinition,
     llamaAdapter.definition,
