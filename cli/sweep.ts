@@ -1,10 +1,7 @@
 /** `graft sweep`: many runs of `graft finetune` that differ in their options and seeds, and one table of them. */
-import { readdirSync } from "node:fs";
-import { writeTextAtomically } from "../formats/atomic_write.ts";
 import { checkRegularFile } from "../train/regular_file.ts";
 import {
   type Command,
-  Exit,
   helpAll,
   integer,
   InvalidArgumentError,
@@ -22,18 +19,12 @@ import { heldOutShare } from "./finetune/plan.ts";
 import type { RunFlags } from "./finetune/run.ts";
 import { chosenFlags, type FinetuneFlags } from "./finetune/settings.ts";
 import { checkFlags } from "../tuning/method_from_flags.ts";
-import { note, print, printJson } from "./terminal/output.ts";
+import { note } from "./terminal/output.ts";
 import { axesOf, gridPoints, type Point, randomPoints } from "./sweep/points.ts";
-import {
-  OtherRun,
-  type PlannedRun,
-  runFolder,
-  type SweepRun,
-  taken,
-  withSweepsBackend,
-} from "./sweep/runs.ts";
-import { sorted, sweepTable } from "./sweep/table.ts";
-import { systemCode } from "../platform/files.ts";
+import { checkFolder, checkModel, performAll, printTable } from "./sweep/perform.ts";
+import { identityOf, type PlannedRun, runFolder } from "./sweep/runs.ts";
+import { type ShardFlag, shardOf, shardOption } from "./sharing/shard.ts";
+import { environmentVariable } from "../platform/environment.ts";
 
 const EXAMPLE = `
 Example:
@@ -45,6 +36,8 @@ it is given by itself. Killed or interrupted, the same command with --resume
 keeps finished runs and continues the one that was begun.`;
 
 interface SweepFlags extends FinetuneFlags {
+  readonly shard?: ShardFlag;
+  readonly table?: true;
   readonly grid?: readonly string[];
   readonly seeds?: readonly number[];
   readonly random?: number;
@@ -71,6 +64,8 @@ export function sweep(program: Command): void {
     .addOption(rare(option("--draw-seed <n>", "of the draws", integer(0), 0)));
   trainingOptions(command)
     .option("--resume", "continue the sweep in --output")
+    .addOption(shardOption())
+    .option("--table", "print what is finished in --output, and stop")
     .option("--json", "print the runs as JSON");
   for (const own of command.options) if (!SHOWN.includes(own.name())) own.hideHelp();
   helpAll(command).addHelpText("after", EXAMPLE).action(async () =>
@@ -80,7 +75,7 @@ export function sweep(program: Command): void {
 
 /** Options in the short help; `graft finetune --help` explains the others. */
 const SHOWN = [
-  ...["data", "output", "grid", "random", "seeds", "resume", "json", "help-all"],
+  ...["data", "output", "grid", "random", "seeds", "resume", "shard", "table", "json", "help-all"],
   ...[
     "method",
     "model",
@@ -124,64 +119,24 @@ async function run(command: Command, flags: SweepFlags): Promise<void> {
       return { point, seed, flags: own };
     })
   ));
-  checkFolder(folder, flags.resume === true);
   await checkRegularFile(data);
-  const runs = await all(await withSweepsBackend(planned), await fileHash(data), folder, flags);
-  show(runs, flags);
-  if (runs.some(({ error }) => error !== undefined)) throw new Exit(1);
-}
-
-/** Performs all runs, one after the other. If the user interrupts, the results so far are shown first. */
-async function all(
-  planned: readonly PlannedRun[],
-  hash: string,
-  folder: string,
-  flags: SweepFlags,
-): Promise<readonly SweepRun[]> {
-  const runs: SweepRun[] = [];
-  const failures: Error[] = [];
-  for (const [i, plan] of planned.entries()) {
-    const { point, seed, flags: { output } } = plan;
-    const named = [...Object.entries(point), ["seed", seed]].map(([name, value]) => `${name} ${value}`);
-    try {
-      runs.push(
-        await taken(plan, hash, () => note(`Run ${i + 1} of ${planned.length}: ${named.join(", ")}`)),
-      );
-    } catch (error) {
-      if (error instanceof Exit) {
-        show(runs, flags);
-        note(`Interrupted in run ${i + 1} of ${planned.length}; to go on, repeat the command with --resume`);
-        throw error;
-      }
-      if (!(error instanceof Error) || error instanceof OtherRun) throw error;
-      runs.push({ point, seed, folder: output, error: error.message });
-      if (error.message !== failures.at(-1)?.message) note(`Failed: ${error.message}`);
-      failures.push(error);
-    }
-    if (runs.some(({ result }) => result !== undefined)) {
-      await writeTextAtomically(
-        `${folder}/results.json`,
-        `${JSON.stringify({ runs: sorted(runs) }, null, 2)}\n`,
-      );
-    }
-  }
-  // A failure of all runs does not depend on the points.
-  const alike = failures.every(({ message }) => message === failures[0]!.message);
-  if (failures.length === planned.length && alike) throw failures[0];
-  return runs;
-}
-
-function show(runs: readonly SweepRun[], { json }: SweepFlags): void {
-  if (json === true) return printJson({ runs: sorted(runs) });
-  if (runs.length === 0) return;
-  print(sweepTable(runs));
-  const best = sorted(runs)[0];
-  if (best?.result !== undefined) print(`The best is in ${best.folder}`);
+  const hash = await fileHash(data);
+  const { json } = flags;
+  const settings = {
+    options: identityOf(base, hash),
+    plan: { grid, seeds, ...random !== undefined && { random, drawSeed } },
+  };
+  if (flags.table === true) return await printTable({ planned, hash, folder, json, settings });
+  const shard = shardOf(flags.shard, environmentVariable);
+  checkFolder(folder, flags.resume === true, shard);
+  await checkModel(planned);
+  await performAll({ planned, hash, folder, json, settings }, shard);
 }
 
 /** The settings common to all runs. */
 function baseOf(flags: SweepFlags, places: Pick<RunFlags, "data" | "output">): RunFlags {
-  const { grid: _, seeds: __, random: ___, drawSeed: ____, json: _____, resume: ______, ...rest } = flags;
+  const { grid: _, seeds: __, random: ___, drawSeed: ____, shard: _____, table: ______, ...own } = flags;
+  const { json: _______, resume: ________, ...rest } = own;
   return { ...rest, ...places };
 }
 
@@ -194,6 +149,8 @@ const FIXED = [
   "random",
   "draw-seed",
   "resume",
+  "shard",
+  "table",
   "json",
   "licence",
   "help-all",
@@ -230,24 +187,6 @@ function valueOf(found: Option, name: string, text: string): unknown {
     if (error instanceof InvalidArgumentError) throw new UsageError(`--grid ${name}: ${error.message}`);
     throw error;
   }
-}
-
-/** @throws {RangeError} when the folder is not empty, or has no sweep to resume. */
-function checkFolder(folder: string, resume: boolean): void {
-  let entries: readonly string[];
-  try {
-    entries = readdirSync(folder);
-  } catch (error) {
-    if (systemCode(error) === "ENOENT") return;
-    throw new RangeError(`Cannot write to ${folder}: it is not a folder`, { cause: error });
-  }
-  if (entries.length === 0) return;
-  if (!resume) {
-    throw new RangeError(
-      `Cannot write to ${folder}: it exists; give another folder, or --resume to continue the sweep in it`,
-    );
-  }
-  if (!entries.includes("runs")) throw new RangeError(`Cannot resume ${folder}: it holds no sweep`);
 }
 
 function seedList(text: string): readonly number[] {

@@ -1,5 +1,5 @@
 /** The runs of a sweep: each in its own folder, with finished runs kept and killed ones resumed. */
-import { readFileSync } from "node:fs";
+import { readFileSync, rmSync } from "node:fs";
 import { createHash } from "node:crypto";
 import { writeTextAtomically } from "../../formats/atomic_write.ts";
 import { parseJson } from "../../formats/strict_json.ts";
@@ -63,30 +63,57 @@ export async function taken(planned: PlannedRun, data: string, fresh: () => void
   const { point, seed, flags } = planned;
   const folder = flags.output;
   const identity = identityOf(flags, data);
-  const earlier = await finished(folder);
+  const earlier = await takenBefore(planned, data);
   if (earlier !== undefined) {
-    checkSame(folder, earlier.options, identity);
-    const { loss, ...result } = earlier.result;
-    return { point, seed, folder, result: { ...result, loss: loss ?? NaN } }; // JSON has no NaN
+    dropCheckpoint(folder);
+    return earlier;
   }
   fresh();
-  const reported = await finetuneResult({ ...flags, resume: true });
+  // The checkpoint remains until the record is written: a process killed in between repeats no step.
+  const reported = await finetuneResult({ ...flags, resume: true, keepCheckpoint: true });
   if (reported.outcome === "interrupted") throw new Exit(INTERRUPTED);
   const result = resultOf(reported, flags);
   await writeTextAtomically(
     `${folder}/${RECORD}`,
     `${JSON.stringify({ options: identity, result }, null, 2)}\n`,
   );
+  dropCheckpoint(folder);
   return { point, seed, folder, result };
 }
 
-/** Runs of which those for "auto" compute on one backend: the one that some have run on, or the one that fits. */
-export async function withSweepsBackend(planned: readonly PlannedRun[]): Promise<readonly PlannedRun[]> {
+/**
+ * A run as its folder has it; undefined when it is not finished.
+ *
+ * @throws {OtherRun} when the folder holds a run with other options.
+ */
+export async function takenBefore(
+  { point, seed, flags }: PlannedRun,
+  data: string,
+): Promise<SweepRun | undefined> {
+  const folder = flags.output;
+  const earlier = await finished(folder);
+  if (earlier === undefined) return undefined;
+  checkSame(folder, earlier.options, identityOf(flags, data));
+  const { loss, ...result } = earlier.result;
+  return { point, seed, folder, result: { ...result, loss: loss ?? NaN } }; // JSON has no NaN
+}
+
+const dropCheckpoint = (folder: string): void =>
+  rmSync(`${folder}/checkpoint`, { recursive: true, force: true });
+
+/**
+ * Runs of which those for "auto" compute on one backend: the one that was agreed on, that some have run on, or that fits.
+ */
+export async function withSweepsBackend(
+  planned: readonly PlannedRun[],
+  agreed: string | undefined,
+): Promise<readonly PlannedRun[]> {
   const open = planned.filter(({ flags }) => flags.backend === "auto");
   if (open[0] === undefined) return planned;
-  const earlier = (await Promise.all(open.map(({ flags }) => earlierBackend(flags.output)))).find((name) =>
-    name !== undefined
-  );
+  const earlier = BACKEND_NAMES.find((name) => name === agreed) ??
+    (await Promise.all(open.map(({ flags }) => earlierBackend(flags.output)))).find((name) =>
+      name !== undefined
+    );
   const backend = earlier ?? (await withBackend(open[0].flags)).backend;
   return planned.map((run) => open.includes(run) ? { ...run, flags: { ...run.flags, backend } } : run);
 }
@@ -119,7 +146,7 @@ async function finished(folder: string): Promise<Finished | undefined> {
 }
 
 /** What determines the results of a run, as JSON. */
-function identityOf(flags: RunFlags, data: string): Readonly<Record<string, unknown>> {
+export function identityOf(flags: RunFlags, data: string): Readonly<Record<string, unknown>> {
   const others = ["output", "json", "resume", "threads", "licence", "debug"];
   const own = Object.entries(flags).filter(([name]) => !others.includes(name));
   return JSON.parse(JSON.stringify({ ...Object.fromEntries(own), data }));
