@@ -8,7 +8,11 @@ import { download, hubId } from "./hub/download.ts";
 import { exists } from "./local_path.ts";
 
 /** The source as a local folder: itself, or the download of a hub id. */
-export async function localFolder(source: string, name: string | undefined): Promise<string> {
+export async function localFolder(
+  source: string,
+  name: string | undefined,
+  signal?: AbortSignal,
+): Promise<string> {
   if (await exists(source)) {
     if ((await stat(source)).isDirectory()) return source.replace(/\/+$/, "");
     throw new RangeError(
@@ -17,7 +21,10 @@ export async function localFolder(source: string, name: string | undefined): Pro
   }
   if (hubId(source) !== undefined) {
     const files = [PEFT_FILES.config, PEFT_FILES.weights].map((file) => `${name}/${file}`);
-    return await download(source, name === undefined || name === "default" ? {} : { files });
+    return await download(source, {
+      ...name !== undefined && name !== "default" && { files },
+      ...signal && { signal },
+    });
   }
   throw new RangeError(
     `Cannot load an adapter from "${source}": there is no such folder, and it is no hub id`,

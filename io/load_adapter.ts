@@ -1,5 +1,5 @@
 /** `loadAdapter`: an adapter from a folder or a GGUF file. */
-import { type Adapter, dispose, type Model } from "../core/mod.ts";
+import { type Adapter, dispose, heed, type Model } from "../core/mod.ts";
 import { adapterFolder, isThere, localFolder, weightsPath } from "./adapter_folder.ts";
 import { isAdaptersFolder, loadAdaptersFolder } from "./adapterhub/load.ts";
 import { loadGgufAdapter } from "./gguf_adapter.ts";
@@ -15,6 +15,8 @@ export interface LoadAdapterOptions extends NamedFolderOptions {
   readonly name?: string;
   /** Methods of one's own that the folder may be of. */
   readonly methods?: readonly OwnMethod[];
+  /** Ends a download, or the loading between an adapter and those that it holds: the promise rejects with its reason. */
+  readonly signal?: AbortSignal;
 }
 
 /**
@@ -39,6 +41,7 @@ export interface LoadAdapterOptions extends NamedFolderOptions {
  * @throws {RangeError} when a key is missing, unexpected or of the wrong shape, when targets match nothing,
  * or when the config requires something unsupported; the message names it.
  * @throws {TypeError} when there are only pickled weights, which are never read.
+ * @throws the signal's reason when it is aborted; what was loaded is freed.
  * @example
  * ```ts
  * import { adapt, freshModel, loadAdapter, lora, reference, saveAdapter, smallConfig } from "@graft/peft";
@@ -57,7 +60,11 @@ export async function loadAdapter(
   model: Model,
   options: LoadAdapterOptions = {},
 ): Promise<Adapter> {
-  return await loadWithin(source, model, options, []);
+  const { signal } = options;
+  signal?.throwIfAborted();
+  const adapter = await loadWithin(source, model, options, []);
+  await heed(signal).catch((reason) => (dispose(adapter.params), Promise.reject(reason)));
+  return adapter;
 }
 
 /** @param around The folders whose expert this is, without links, the outermost first. */
@@ -68,7 +75,9 @@ async function loadWithin(
   around: readonly string[],
 ): Promise<Adapter> {
   if (source.endsWith(".gguf") && await isThere(source)) return ggufAdapter(source, model, options);
-  const root = await localFolder(source, options.name);
+  const { signal } = options;
+  await heed(signal);
+  const root = await localFolder(source, options.name, signal);
   if (await isAdaptersFolder(root)) return await hubAdapter(root, model, options);
   const { folder, name } = await adapterFolder(root, options.name);
   if (folder !== root && await isAdaptersFolder(folder)) {
@@ -86,7 +95,7 @@ async function loadWithin(
     if (chain.includes(await realPath(path) ?? path)) {
       throw new RangeError(`Cannot load ${what}: "${path}" is a folder that it lies in, and so holds itself`);
     }
-    return await loadWithin(path, model, { outsideFolders, methods }, chain);
+    return await loadWithin(path, model, { outsideFolders, methods, ...signal && { signal } }, chain);
   };
   return await loadPeftFolder(folder, name, model, expert, { outsideFolders });
 }

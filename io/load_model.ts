@@ -6,6 +6,7 @@ import {
   checkQuantization,
   dispose,
   type DType,
+  heed,
   isStoredTransposed,
   type Key,
   type Model,
@@ -57,6 +58,8 @@ export interface LoadOptions {
    * token, and in numbers and the white space before them.
    */
   readonly ggufTokenizer?: "transformers" | "file";
+  /** Ends a download, or the loading between two weights: the promise rejects with its reason, and all that was read is freed. */
+  readonly signal?: AbortSignal;
 }
 
 /**
@@ -66,6 +69,7 @@ export interface LoadOptions {
  * "HuggingFaceTB/SmolLM2-135M" (downloaded once, HF_ENDPOINT honoured).
  * @throws {RangeError} when the architecture is not supported or a weight is missing, unexpected or of the
  * wrong shape.
+ * @throws the signal's reason when it is aborted.
  * @example
  * ```ts
  * import { loadModel, reference } from "@graft/peft";
@@ -78,7 +82,9 @@ export interface LoadOptions {
  * ```
  */
 export async function loadModel(source: string, options: LoadOptions): Promise<Model<Tokenizer>> {
-  const path = await localPath(source);
+  const { signal } = options;
+  signal?.throwIfAborted();
+  const path = await localPath(source, { ...signal && { signal } });
   const checkpoint = openCheckpoint(path);
   const weights: (readonly [string, Tensor])[] = [];
   try {
@@ -94,6 +100,7 @@ export async function loadModel(source: string, options: LoadOptions): Promise<M
         "The checkpoint has",
       )
     ) {
+      await heed(signal);
       if (options.task !== undefined && otherClasses(spec, leaf, stored.shape)) continue;
       const planned = plan?.get(leaf);
       const inOut = isStoredTransposed(spec, leaf);
@@ -112,6 +119,7 @@ export async function loadModel(source: string, options: LoadOptions): Promise<M
       weights.push(...missingHead(spec, weights, options.backend, options.key ?? 0));
     }
     const tokenizer = await tokenizerOf(path, checkpoint.kind, options.ggufTokenizer ?? "file");
+    signal?.throwIfAborted();
     const model = newModel({
       architecture,
       spec,

@@ -97,6 +97,7 @@ export interface Engine {
    *
    * @throws {QueueFull} when the queue is full.
    * @throws {RangeError} on an unknown adapter or an option out of range.
+   * @throws the job's signal's reason when it is already aborted.
    */
   submit(job: Job, hear?: (piece: string) => void): PendingText;
   /** Cancels remaining jobs and frees the caches. */
@@ -205,6 +206,8 @@ export function engine(model: Model, { adapters, rows, queue }: EngineOptions): 
     places: rows + queue,
     room: (adapter) => roomOf(named(adapter).model),
     submit: (job, hear = () => {}) => {
+      const { signal } = job;
+      signal?.throwIfAborted();
       const found = named(job.adapter);
       const begun = writing(model, job, hear);
       if (waiting.length >= queue + Math.max(0, rows - count())) {
@@ -218,16 +221,18 @@ export function engine(model: Model, { adapters, rows, queue }: EngineOptions): 
         done: resolve,
         fail: reject,
       };
+      const give = (reason: unknown): void => {
+        wanted.cancelled = true;
+        waiting = waiting.filter((other) => other !== wanted);
+        reject(reason);
+      };
+      const abort = (): void => give(signal!.reason);
+      signal?.addEventListener("abort", abort);
+      const deaf = (): void => signal?.removeEventListener("abort", abort);
+      promise.then(deaf, deaf);
       waiting.push(wanted);
       turning ??= turn();
-      return {
-        written: promise,
-        cancel: () => {
-          wanted.cancelled = true;
-          waiting = waiting.filter((other) => other !== wanted);
-          reject(new Cancelled("The request was cancelled"));
-        },
-      };
+      return { written: promise, cancel: () => give(new Cancelled("The request was cancelled")) };
     },
     close: async () => {
       const error = new Cancelled("The server stops");

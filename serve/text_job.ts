@@ -18,6 +18,8 @@ export interface Job {
   readonly seed: number;
   /** Strings that end the text, and are not included in it. */
   readonly stop: readonly string[];
+  /** Cancels the text: its promise rejects with the reason, and its place becomes free at once. */
+  readonly signal?: AbortSignal;
 }
 
 /** A finished text. */

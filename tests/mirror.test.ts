@@ -34,6 +34,7 @@ const ENDINGS = [".ts", ".rs", ".jsonl", ""];
 const WITHOUT_A_SOURCE: Readonly<Record<string, string>> = {
   "core/unkept_model": "every function that takes a model leaves one that nothing keeps as it was",
   "io/bitsandbytes_decoded": "4-bit checkpoints rounded to the dtype that they state, beside bitsandbytes",
+  "io/aborting": "loading and downloads that a signal ends",
   "io/bounds": "a count above its bound in any file is refused at once",
   "io/gradient_trees": "gradients in the place of parameters, by every method and format",
   "io/named_folders": "folders that an adapter's files name",
@@ -61,6 +62,7 @@ const WITHOUT_A_SOURCE: Readonly<Record<string, string>> = {
   "train/labelled": "classification, tagging and scoring from file to score",
   "train/gpu_training": "training on a GPU beside wasm",
   "train/gpu_half_training": "training on a GPU with products in f16",
+  "train/aborting": "training and reading of data that a signal ends",
   "recipes/selective_stages": "the stages of DiffPruning, LT-SFT and FAR",
   "io/adapterhub/conversions": "folders of PEFT and AdapterHub turned into each other",
   "io/adapterhub/folders": "every folder that AdapterHub wrote",

@@ -1,6 +1,7 @@
 /**
  * Examples by index, for data larger than memory: an index of byte offsets, and one record read at a time.
  */
+import { heed } from "../core/mod.ts";
 import { type Example, type ExampleOptions, examplesOf, shapedBy } from "./examples.ts";
 import { openRecords } from "./records/open.ts";
 
@@ -12,12 +13,18 @@ export interface ExampleFile extends Disposable {
   example(n: number): Example;
 }
 
+/** How to open a file of examples. */
+export interface OpenExamplesOptions extends ExampleOptions {
+  /** Ends the check of the records: the promise rejects with its reason, and the file, or its temporary copy, is closed. */
+  readonly signal?: AbortSignal;
+}
+
 /**
  * Opens a file or folder of examples, in any form that `readRecords` reads. Every record is checked once here, so that an invalid line is found before
  * training starts; afterwards a few numbers per example stay in memory. `visit` is called once with each
  * example, for instance to record its length in tokens.
  *
- * @throws as `readRecords` and `examplesOf`.
+ * @throws as `readRecords` and `examplesOf`, and the signal's reason when it is aborted.
  * @example
  * ```ts
  * import { openExamples } from "@graft/peft/train";
@@ -32,9 +39,11 @@ export interface ExampleFile extends Disposable {
  */
 export async function openExamples(
   file: string,
-  options: ExampleOptions = {},
+  options: OpenExamplesOptions = {},
   visit: (example: Example, n: number) => void = () => {},
 ): Promise<ExampleFile> {
+  const { signal } = options;
+  signal?.throwIfAborted();
   const shaped = shapedBy(options);
   const places: { record: number[]; part: number[] } = { record: [], part: [] };
   let seen = 0;
@@ -46,6 +55,7 @@ export async function openExamples(
       places.part.push(part);
     });
     seen++;
+    return signal && seen % 256 === 0 ? heed(signal) : undefined;
   });
   const recordOf = Float64Array.from(places.record);
   const partOf = Uint32Array.from(places.part);

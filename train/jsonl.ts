@@ -86,7 +86,7 @@ export interface JsonlIndex {
 }
 
 /**
- * Builds the index in one pass that also checks every record; `visit` is called once with each one, for
+ * Builds the index in one pass that also checks every record; `visit` is called once with each one and awaited, for
  * instance to check its fields or to record its length. Takes 16 bytes per record.
  *
  * @throws as `readJsonl`, and whatever `visit` throws.
@@ -105,13 +105,13 @@ export interface JsonlIndex {
  */
 export async function indexJsonl(
   file: string,
-  visit: (record: JsonlRecord) => void = () => {},
+  visit: (record: JsonlRecord) => unknown = () => {},
 ): Promise<JsonlIndex> {
   await checkRegularFile(file);
   const offsets: number[] = [];
   const lines: number[] = [];
   for await (const { line, offset, bytes } of linesOf(storedBytes(file))) {
-    visit(parseRecord({ file, line }, bytes));
+    await visit(parseRecord({ file, line }, bytes));
     offsets.push(offset);
     lines.push(line);
   }

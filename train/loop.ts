@@ -8,6 +8,7 @@ import {
   copyTree,
   dispose,
   fold,
+  heed,
   keep,
   key as keyOf,
   leaves,
@@ -36,6 +37,7 @@ import { alone } from "./world.ts";
 /**
  * Starts or continues a run. The adapter's own tensors are not freed.
  *
+ * @throws the signal's reason when it is already aborted; then nothing is allocated, and `resume` is still the caller's.
  * @example
  * ```ts
  * import { adapt, dispose, freshModel, lora, reference, smallConfig } from "@graft/peft";
@@ -62,6 +64,8 @@ export async function startTraining<P extends Tree>(
   options: TrainOptions,
   resume?: Resume,
 ): Promise<Training<P>> {
+  const { signal } = options;
+  signal?.throwIfAborted();
   const seed = keyOf(options.seed ?? 0);
   const order: BatchOptions = {
     batching: options.batching,
@@ -90,12 +94,16 @@ export async function startTraining<P extends Tree>(
   let step = resume?.step ?? 0;
   let scalingTensor: Tensor | undefined;
   const plans = plansFrom(rows, order, Math.min(step, totalSteps));
+  let planned: Step | undefined; // kept when a step is given up, so that the next one is the same
+  // Within a step one process of several would leave the others waiting for what it has.
+  const within = world.size === 1 ? signal : undefined;
   const passes: GradientFunction = options.gradients ?? lossAndGradients;
   const current = (): Adapter<P> => ({ ...adapter, params: owned.tree as P });
 
   const gradientsOf = async (plan: Step): Promise<Passes> => {
     const own: Pass[] = [];
-    const gradients = await treeSum(world, plan.microBatches.length, trainable(owned.tree), (i) => {
+    const piece = async (i: number): Promise<Tree> => {
+      if (own.length > 0) await heed(within);
       const { value, gradients, metrics = {} } = passes(
         model,
         current(),
@@ -111,8 +119,13 @@ export async function startTraining<P extends Tree>(
       );
       own.push({ loss: value, metrics });
       return gradients;
-    });
-    return { own, gradients };
+    };
+    try {
+      return { own, gradients: await treeSum(world, plan.microBatches.length, trainable(owned.tree), piece) };
+    } catch (error) {
+      dispose(own.map(({ loss, metrics }) => [loss, metrics]));
+      throw error;
+    }
   };
 
   return {
@@ -127,7 +140,8 @@ export async function startTraining<P extends Tree>(
     adapter: current,
     next: async () => {
       if (step >= totalSteps) return undefined;
-      const plan = plans.next().value;
+      await heed(signal);
+      const plan = planned ??= plans.next().value;
       const { own, gradients: raw } = await gradientsOf(plan);
       const found = scaling === undefined ? raw : unscaled(raw, scaling);
       const gradients = options.clip === undefined || options.clipGroup === undefined
@@ -135,6 +149,10 @@ export async function startTraining<P extends Tree>(
         : await clippedApart(found, options.clip, options.clipGroup);
       const globally = scope((): Synchronous<Tensor> => globalNorm(gradients));
       const { norm, loss, metrics: told } = await measured(world, globally, own);
+      if (within?.aborted) {
+        dispose(gradients);
+        throw within.reason;
+      }
       const learningRate = options.learningRate * (options.schedule?.(step) ?? 1);
       const report = {
         epoch: plan.epoch,
@@ -150,6 +168,7 @@ export async function startTraining<P extends Tree>(
         scaling = nextLossScale(scaling, finite, options.lossScale);
         if (!finite) {
           dispose(gradients);
+          planned = undefined;
           return { step: ++step, ...report, skipped: true };
         }
       }
@@ -168,6 +187,7 @@ export async function startTraining<P extends Tree>(
         ? 1
         : clipFactor(norm, options.clip);
       step++;
+      planned = undefined;
       const next = await moments.apply(owned.tree, gradients, {
         learningRate,
         step: step - (scaling?.skipped ?? 0),

@@ -47,6 +47,11 @@ export interface TrainOptions {
   readonly pad: number;
   /** A method's own computation of gradients, such as AdaMix's two passes. Default: `lossAndGradients`. */
   readonly gradients?: GradientFunction;
+  /**
+   * Ends the run between two steps or micro-batches: `next` rejects with its reason. What the step had made is freed; parameters,
+   * optimizer state and step are those after the last whole step, so that a snapshot continues the run to the same bits.
+   */
+  readonly signal?: AbortSignal;
 }
 
 /** Loss and gradients of a micro-batch, shaped like the trained parameters. */
@@ -122,7 +127,7 @@ export interface Training<P extends Tree> {
   adapter(): Adapter<P>;
   /**
    * Takes a step; undefined when all steps are done. @throws {RangeError} when the loss is not finite;
-   * nothing is updated.
+   * nothing is updated. @throws the signal's reason when it is aborted; nothing is updated.
    */
   next(): Promise<StepReport | undefined>;
   /** The state of the run; valid until the next step. */

@@ -34,14 +34,18 @@ export async function treeSum(
   world: World,
   pieces: number,
   like: Tree,
-  piece: (number: number) => Tree,
+  piece: (number: number) => Tree | Promise<Tree>,
 ): Promise<Tree> {
   /** The sum of n pieces from the first on, at the rank that computes the first. */
   const sum = async (first: number, n: number): Promise<Tree | undefined> => {
     const owner = ownerOf(first, pieces, world);
-    if (n === 1) return owner === world.rank ? piece(first) : undefined;
+    if (n === 1) return owner === world.rank ? await piece(first) : undefined;
     const half = 2 ** (Math.ceil(Math.log2(n)) - 1);
-    const [left, right] = [await sum(first, half), await sum(first + half, n - half)];
+    const left = await sum(first, half);
+    const right = await sum(first + half, n - half).catch((error) => {
+      dispose(left);
+      throw error;
+    });
     const other = ownerOf(first + half, pieces, world);
     if (right !== undefined && owner !== world.rank) {
       await world.send(owner, await packed(right));

@@ -21,6 +21,7 @@ export type Prompt = string | readonly number[];
  *
  * @throws {RangeError} when a prompt is empty or longer than the context, an option is out of range, or the
  *   model generates ids that its tokenizer does not have.
+ * @throws the signal's reason when it is aborted.
  * @example
  * ```ts
  * import { freshModel, generate, reference, smallConfig, type TextCodec } from "@graft/peft";
@@ -49,6 +50,7 @@ export async function generate(
   prompt: Prompt | readonly Prompt[],
   options: GenerateOptions,
 ): Promise<string | string[]> {
+  options.signal?.throwIfAborted();
   const many = typeof prompt === "object" && typeof prompt[0] !== "number" && prompt.length > 0;
   const { tokenizer } = model;
   const prompts = ((many ? prompt : [prompt]) as readonly Prompt[])

@@ -11,6 +11,7 @@ import {
 } from "../../tensor/mod.ts";
 import { argmax, checkSampler, type Sampler, sampleToken } from "../../ops/mod.ts";
 import type { Batch, Cache, Model } from "../trees/model.ts";
+import { heed } from "./heed.ts";
 import { nextTokenLogits } from "./next_token_logits.ts";
 import { byRows, rowGroups } from "../combinators/per_row.ts";
 import { prefixPositions } from "../places/attention.ts";
@@ -46,6 +47,8 @@ export interface GenerateIdsOptions {
   readonly rows?: readonly (string | null)[];
   /** Ids that end a text; default: those in the model's config and tokenizer. */
   readonly eos?: number | readonly number[];
+  /** Ends the generation between two tokens: the promise rejects with its reason, and caches are freed. */
+  readonly signal?: AbortSignal;
   /** Called with every token as soon as it is generated. */
   onToken?(token: GeneratedToken): void;
 }
@@ -54,7 +57,7 @@ export interface GenerateIdsOptions {
  * The ids that a model appends to a prompt, or to each of several prompts; without the prompt, including the
  * end-of-text token if there was one. Prompts of a batch do not influence each other.
  *
- * @throws {RangeError} when a prompt is empty or longer than the context, or an option is out of range.
+ * @throws {RangeError} when a prompt is empty or longer than the context, or an option is out of range; or the signal's reason.
  * @example
  * ```ts
  * import { freshModel, generateIds, reference, smallConfig } from "@graft/peft";
@@ -106,7 +109,8 @@ export async function continueIds(
   options: GenerateIdsOptions,
   listen: Listener,
 ): Promise<number[][]> {
-  const { maxNewTokens, sampler } = options;
+  const { maxNewTokens, sampler, signal } = options;
+  signal?.throwIfAborted();
   check(model, prompts, options);
   const rows: number[][] = prompts.map(() => []);
   if (maxNewTokens === 0) return rows;
@@ -132,6 +136,7 @@ export async function continueIds(
         if (listen(row, rows[row]!, ending) || ending !== undefined) open.delete(row);
       }
       if (open.size === 0) return rows;
+      await heed(signal);
       const batch = tokenBatch(prompts, first, next, n, open);
       root.replace(scope((): Synchronous<Step> => step(model, batch, sampler, cache)));
     }

@@ -11,6 +11,7 @@ export {
   type Sampler,
   type StopReason,
 } from "./generate_ids.ts";
+export * from "./heed.ts";
 export * from "./capture_inputs.ts";
 export * from "./fisher.ts";
 export * from "./method_costs.ts";

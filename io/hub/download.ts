@@ -51,6 +51,11 @@ export interface DownloadOptions {
   readonly token?: string;
   /** Number of attempts per file before the download fails. Default 3. */
   readonly attempts?: number;
+  /**
+   * Ends the download: the promise rejects with its reason. What came so far stays beside the file's place as a `.part`, from
+   * which the next call goes on.
+   */
+  readonly signal?: AbortSignal;
   /** Called as bytes arrive. */
   readonly onProgress?: (progress: DownloadProgress) => void;
 }
@@ -92,6 +97,7 @@ export function hubId(text: string): HubId | undefined {
  * @throws {RangeError} when a requested file does not exist, or a file does not have the size or hash that
  * the hub lists.
  * @throws {Error} when the hub refuses or cannot be reached; the message says what to do.
+ * @throws the signal's reason when it is aborted.
  * @example
  * ```ts
  * import { download } from "@graft/peft/io";
@@ -101,6 +107,8 @@ export function hubId(text: string): HubId | undefined {
  * ```
  */
 export async function download(id: string, options: DownloadOptions = {}): Promise<string> {
+  const { signal } = options;
+  signal?.throwIfAborted();
   const found = await repository(id, options);
   if (found.listed === undefined) return found.folder;
   const { folder, record, selection, token } = found;
@@ -122,6 +130,7 @@ export async function download(id: string, options: DownloadOptions = {}): Promi
       version,
       ...sha256 !== undefined && { sha256 },
       ...token !== undefined && { token },
+      ...signal && { signal },
       attempts: options.attempts ?? 3,
       onProgress: progress,
     });
@@ -188,8 +197,9 @@ export async function repository(id: string, options: DownloadOptions = {}): Pro
   }
   let entries: readonly ListFileEntry[];
   try {
-    entries = await list({ type, name, revision, endpoint, token });
+    entries = await list({ type, name, revision, endpoint, token, signal: options.signal });
   } catch (error) {
+    options.signal?.throwIfAborted();
     if (error instanceof HubApiError) throw hubError(`list ${name}@${revision}`, error.statusCode, error);
     if (complete) return { ...here, listed: undefined };
     throw new Error(`Cannot reach ${endpoint} for ${id}: ${(error as Error).message}`, { cause: error });
@@ -228,6 +238,7 @@ async function list(
     readonly revision: string;
     readonly endpoint: string;
     readonly token: string | undefined;
+    readonly signal: AbortSignal | undefined;
   },
 ): Promise<readonly ListFileEntry[]> {
   const entries: ListFileEntry[] = [];
@@ -237,6 +248,7 @@ async function list(
     revision: encodeURIComponent(repo.revision),
     recursive: true,
     hubUrl: repo.endpoint,
+    ...repo.signal && { fetch: (url, init) => fetch(url, { ...init, signal: repo.signal! }) },
     ...(repo.token === undefined ? {} : { accessToken: repo.token }),
   });
   for await (const entry of pages) if (entry.type === "file") entries.push(entry);

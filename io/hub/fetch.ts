@@ -17,6 +17,8 @@ export interface FetchRequest {
   /** The SHA-256 of the content in hex, where it is known. */
   readonly sha256?: string;
   readonly token?: string;
+  /** Ends the work; what came so far stays in the part. */
+  readonly signal?: AbortSignal;
   /** Number of attempts before giving up. */
   readonly attempts: number;
   /** Called with the bytes on disk. */
@@ -36,17 +38,18 @@ class Interrupted extends Error {}
 export async function fetchFile(request: FetchRequest): Promise<void> {
   const version = request.version.replace(/[^\w]/g, "").slice(0, 12);
   const part = `${request.target}${version === "" ? "" : `.${version}`}.part`;
-  await retrying(request.attempts, () => receive(request, part)).catch((error) => {
+  await retrying(request, () => receive(request, part)).catch((error) => {
     if (!(error instanceof Interrupted)) throw error;
     throw new Error(`${error.message}; call again to go on from there`, { cause: error.cause ?? error });
   });
   await check(request, part);
+  request.signal?.throwIfAborted();
   await rename(part, request.target);
 }
 
 /** Appends to the part until it is complete. */
 async function receive(request: FetchRequest, part: string): Promise<void> {
-  const { url, size, token, onProgress } = request;
+  const { url, size, token, signal, onProgress } = request;
   let received = await stat(part).then((info) => info.size, () => 0);
   if (received > size) received = 0;
   if (received === size && size > 0) return;
@@ -55,7 +58,7 @@ async function receive(request: FetchRequest, part: string): Promise<void> {
     "accept-encoding": "identity",
     ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
     ...(received > 0 ? { range: `bytes=${received}-` } : {}),
-  });
+  }, signal);
   if (response.status === 416 || (response.status === 206 && !continues(response, received))) {
     await response.body?.cancel();
     await rm(part, { force: true });
@@ -67,7 +70,7 @@ async function receive(request: FetchRequest, part: string): Promise<void> {
   const file = await open(part, received > 0 ? "a" : "w");
   try {
     onProgress(received);
-    for await (const chunk of body(response, url)) {
+    for await (const chunk of body(response, url, signal)) {
       received += chunk.length;
       if (received > size) break;
       await file.write(chunk).catch((cause) => {
@@ -96,20 +99,20 @@ async function receive(request: FetchRequest, part: string): Promise<void> {
  * @throws {Error} as `fetchFile`.
  */
 export async function fetchStart(
-  { url, token, attempts }: Pick<FetchRequest, "url" | "token" | "attempts">,
+  { url, token, attempts, signal }: Pick<FetchRequest, "url" | "token" | "attempts" | "signal">,
   length: number,
 ): Promise<Uint8Array> {
-  return await retrying(attempts, async () => {
+  return await retrying({ attempts, ...signal && { signal } }, async () => {
     const response = await connect(url, {
       "accept-encoding": "identity",
       ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
       range: `bytes=0-${length - 1}`,
-    });
+    }, signal);
     if (!response.ok) return await refuse(response, url);
     const pieces = new Uint8Array(length);
     let received = 0;
     // A server without ranges sends everything; the rest is not read.
-    for await (const chunk of body(response, url)) {
+    for await (const chunk of body(response, url, signal)) {
       const piece = chunk.subarray(0, length - received);
       pieces.set(piece, received);
       received += piece.length;
@@ -119,15 +122,37 @@ export async function fetchStart(
   });
 }
 
-/** Retries interrupted work, doubling the delay each time. @throws the error of the last attempt. */
-async function retrying<R>(attempts: number, work: () => Promise<R>): Promise<R> {
+/**
+ * Retries interrupted work, doubling the delay each time, until the signal is aborted.
+ *
+ * @throws the error of the last attempt, or the signal's reason.
+ */
+async function retrying<R>(
+  { attempts, signal }: Pick<FetchRequest, "attempts" | "signal">,
+  work: () => Promise<R>,
+): Promise<R> {
   for (let attempt = 1;; attempt++) {
     try {
       return await work();
     } catch (error) {
       if (!(error instanceof Interrupted) || attempt >= attempts) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 100 * 2 ** attempt));
+      await delay(100 * 2 ** attempt, signal);
     }
+  }
+}
+
+/** Waits for some milliseconds. @throws the signal's reason as soon as it is aborted. */
+async function delay(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
+  signal?.throwIfAborted();
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, milliseconds);
+  const abort = (): void => reject(signal!.reason);
+  signal?.addEventListener("abort", abort);
+  try {
+    await promise;
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener("abort", abort);
   }
 }
 
@@ -140,20 +165,30 @@ async function refuse(response: Response, url: string): Promise<never> {
   throw hubError(`fetch ${url}`, response.status);
 }
 
-async function connect(url: string, headers: Record<string, string>): Promise<Response> {
+async function connect(
+  url: string,
+  headers: Record<string, string>,
+  signal: AbortSignal | undefined,
+): Promise<Response> {
   try {
-    return await fetch(url, { headers });
+    return await fetch(url, { headers, ...signal && { signal } });
   } catch (cause) {
+    signal?.throwIfAborted();
     throw new Interrupted(`Cannot fetch ${url}: ${(cause as Error).message}`, { cause });
   }
 }
 
-async function* body(response: Response, url: string): AsyncGenerator<Uint8Array> {
+async function* body(
+  response: Response,
+  url: string,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Uint8Array> {
   if (response.body === null) return;
   const reader = response.body.getReader();
   try {
     while (true) {
       const { done, value } = await reader.read().catch((cause) => {
+        signal?.throwIfAborted();
         throw new Interrupted(`Cannot fetch ${url}: ${(cause as Error).message}`, { cause });
       });
       if (done) return;
@@ -171,13 +206,14 @@ function continues(response: Response, received: number): boolean {
 }
 
 /** Verifies the hash of the part, if known. */
-async function check({ url, sha256 }: FetchRequest, part: string): Promise<void> {
+async function check({ url, sha256, signal }: FetchRequest, part: string): Promise<void> {
   if (sha256 === undefined || !/^[0-9a-f]{64}$/.test(sha256)) return;
   const hash = createHash("sha256");
   const file = await open(part, "r");
   try {
     const buffer = new Uint8Array(1 << 20);
     for (;;) {
+      signal?.throwIfAborted();
       const { bytesRead } = await file.read(buffer, 0, buffer.length);
       if (bytesRead === 0) break;
       hash.update(buffer.subarray(0, bytesRead));

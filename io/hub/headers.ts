@@ -21,12 +21,18 @@ const FIRST_GGUF = 1 << 22;
  * @throws as `download`.
  */
 export async function downloadHeaders(id: string, options: DownloadOptions = {}): Promise<string> {
+  const { signal } = options;
+  signal?.throwIfAborted();
   const whole = await downloaded(id, options);
   if (whole !== undefined) return whole;
   const { folder, listed = [], token } = await repository(id, options);
   const headers = `${folder}.headers`;
   await mkdir(headers, { recursive: true });
-  const request = { ...token !== undefined && { token }, attempts: options.attempts ?? 3 };
+  const request = {
+    ...token !== undefined && { token },
+    ...signal && { signal },
+    attempts: options.attempts ?? 3,
+  };
   for (const file of listed) {
     const target = join(headers, file.path);
     if (/\.(safetensors|gguf)$/.test(file.path)) {
@@ -40,7 +46,7 @@ export async function downloadHeaders(id: string, options: DownloadOptions = {})
   return headers;
 }
 
-type Access = { readonly token?: string; readonly attempts: number };
+type Access = { readonly token?: string; readonly signal?: AbortSignal; readonly attempts: number };
 
 async function headerOf(file: WantedFile, access: Access): Promise<Uint8Array> {
   const start = (length: number): Promise<Uint8Array> =>

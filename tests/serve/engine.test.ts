@@ -242,6 +242,27 @@ Deno.test("an engine refuses what its queue cannot hold, and forgets what is can
     await closed;
   }));
 
+Deno.test("a job's signal cancels it with its reason, whether it waits or is written, and frees its place", () =>
+  assertNoLeak(() =>
+    onModel(tinyLlama, {}, async (model, adapters) => {
+      const running = engine(model, { adapters, rows: 1, queue: 1 });
+      const controllers = [new AbortController(), new AbortController()];
+      const long = job({ maxTokens: 25, sampler: { temperature: 2 } });
+      const [written, waiting] = controllers.map(({ signal }) => running.submit({ ...long, signal }).written);
+      controllers[1]!.abort(new Error("no longer"));
+      await assert.rejects(waiting!, { message: "no longer" });
+      const third = running.submit(job({})); // in the place of the second
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      controllers[0]!.abort();
+      await assert.rejects(written!, { name: "AbortError" });
+      assert.equal((await third.written).text, await alone(model, adapters, job({})));
+      const { load } = running;
+      assert.throws(() => running.submit({ ...long, signal: AbortSignal.abort() }), { name: "AbortError" });
+      assert.deepEqual(running.load, load);
+      await running.close();
+    })
+  ));
+
 Deno.test("changing adapters copies no weight of the base", () =>
   onModel(tinyLlama, TOGETHER, async (model, adapters) => {
     const running = engine(model, { adapters, rows: 4, queue: 9 });

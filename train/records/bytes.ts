@@ -1,6 +1,7 @@
 /** The bytes of a data file in pieces, unpacked where it is compressed. */
 import { open } from "node:fs/promises";
-import { Readable } from "node:stream";
+import { once } from "node:events";
+import { type Duplex, Readable } from "node:stream";
 import { createGunzip } from "node:zlib";
 import { joined } from "./lines.ts";
 
@@ -56,14 +57,22 @@ export async function* contentBytes(file: string): AsyncGenerator<Uint8Array> {
   }
 }
 
-async function* gunzipped(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+const gunzipped = (chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> =>
+  through(chunks, createGunzip());
+
+/** What a stream makes of bytes. Whoever stops early waits until the bytes' own source is closed. */
+export async function* through<T>(chunks: AsyncIterable<Uint8Array>, stream: Duplex): AsyncGenerator<T> {
   const copies = async function* (): AsyncGenerator<Uint8Array> {
     for await (const chunk of chunks) yield chunk.slice();
   };
   const source = Readable.from(copies());
-  const unpacked = createGunzip();
-  source.on("error", (error) => unpacked.destroy(error));
-  yield* source.pipe(unpacked) as AsyncIterable<Uint8Array>;
+  source.on("error", (error) => stream.destroy(error));
+  try {
+    yield* source.pipe(stream) as AsyncIterable<T>;
+  } finally {
+    source.destroy();
+    if (!source.closed) await once(source, "close");
+  }
 }
 
 async function* zstdContent(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {

@@ -1,6 +1,6 @@
 /** Rows of CSV and TSV files as records: `csv-parse` reads them, strictly (RFC 4180). */
-import { Readable } from "node:stream";
 import type { JsonlRecord } from "../jsonl.ts";
+import { through } from "./bytes.ts";
 import { linesOf } from "./lines.ts";
 
 /**
@@ -18,17 +18,11 @@ export async function* csvRecords(
 ): AsyncGenerator<JsonlRecord> {
   await checkText(chunks(), file);
   const { parse } = await import("csv-parse");
-  const copies = async function* (): AsyncGenerator<Uint8Array> {
-    for await (const chunk of chunks()) yield chunk.slice();
-  };
   const parser = parse({ bom: true, delimiter, skip_empty_lines: true, relax_column_count: true });
-  const source = Readable.from(copies());
-  source.on("error", (error) => parser.destroy(error));
   let heading: readonly string[] | undefined;
   let row = 0;
   try {
-    for await (const found of source.pipe(parser)) {
-      const cells = found as readonly string[];
+    for await (const cells of through<readonly string[]>(chunks(), parser)) {
       if (heading === undefined) {
         heading = checkHeading(cells, file);
         continue;

@@ -19,7 +19,7 @@ import { checkRegularFile } from "../regular_file.ts";
 import { isPlainJsonl, readRecords } from "./read.ts";
 
 /**
- * Opens the records of a file or folder. `visit` is called once with each of them, for instance to check its fields.
+ * Opens the records of a file or folder. `visit` is called once with each of them and awaited, for instance to check its fields.
  * A temporary copy is removed when the file is closed.
  *
  * @throws as `readRecords`, and whatever `visit` throws.
@@ -38,7 +38,7 @@ import { isPlainJsonl, readRecords } from "./read.ts";
  */
 export async function openRecords(
   path: string,
-  visit: (record: JsonlRecord) => void = () => {},
+  visit: (record: JsonlRecord) => unknown = () => {},
 ): Promise<JsonlFile> {
   await checkRegularFile(path);
   return await isPlainJsonl(path)
@@ -49,7 +49,10 @@ export async function openRecords(
 /** Bytes that are written together. */
 const PIECE = 1 << 20;
 
-async function copiedRecords(path: string, visit: (record: JsonlRecord) => void): Promise<JsonlFile> {
+async function copiedRecords(
+  path: string,
+  visit: (record: JsonlRecord) => unknown,
+): Promise<JsonlFile> {
   const copy = temporaryFile("graft-records-");
   const handle = openSync(copy, "r+");
   const close = (): void => {
@@ -70,7 +73,7 @@ async function copiedRecords(path: string, visit: (record: JsonlRecord) => void)
       waiting = 0;
     };
     for await (const record of readRecords(path)) {
-      visit(record);
+      await visit(record);
       if (files.at(-1)?.file !== record.file) files.push(locationOf(record));
       const bytes = new TextEncoder().encode(`${JSON.stringify(record.value)}\n`);
       end += bytes.length;
