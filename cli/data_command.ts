@@ -3,6 +3,7 @@ import { loadTokenizerOf } from "../io/load_model.ts";
 import { SHAPE_FIELDS } from "../train/mod.ts";
 import { UsageError } from "../tuning/usage_error.ts";
 import { type DataFlags, dataFlags, exampleOptions, rowLength } from "./data.ts";
+import { trainedCount } from "./data_command/entries.ts";
 import { examine, type Examined } from "./data_command/examine.ts";
 import { dataSource } from "./data_source.ts";
 import { localShapes } from "./load.ts";
@@ -62,28 +63,36 @@ async function run(named: string, flags: DataCommandFlags): Promise<void> {
     ...flags.limit !== undefined && { limit: flags.limit },
   });
   if (flags.json === true) {
-    const { lengths, trained, shown, classes, ...others } = found;
+    const { lengths, sizes, tokens, trained, shown, classes, ...others } = found;
     printJson({
       path: named,
       maxLength,
       ...others,
       ...classes.size > 0 && { classes: Object.fromEntries(classes) },
       tokens: percentilesOf(lengths),
-      trainedTokens: percentilesOf(trained),
-      shown: shown.map(({ at, tokens, label }) => ({ at, ...tokens, ...label !== undefined && { label } })),
+      trainedTokens: percentilesOf(sizes.get("trained") ?? []),
+      tokensByText: Object.fromEntries([...sizes].map(([name, values]) => [name, percentilesOf(values)])),
+      totalTokens: { all: tokens, trained },
+      shown: shown.map(({ at, texts, label }) => ({
+        at,
+        ...texts.length === 1
+          ? texts[0]!.tokens
+          : { texts: texts.map(({ name, tokens }) => ({ name, ...tokens })) },
+        ...label !== undefined && { label },
+      })),
     });
     return;
   }
   print(report(named, found, maxLength));
   const marking = markingOf(1);
-  for (const { at, tokens, label } of found.shown) {
-    if (label !== undefined) {
-      print(`\n${at}, labelled ${label}:`);
-      print(trainedText(tokens, (ids) => tokenizer.decode(ids), marking));
-      continue;
+  const marked = `trained tokens ${marking === "colour" ? "in colour" : "underlined"}`;
+  for (const { at, texts, label } of found.shown) {
+    const isTrained = texts.some(({ tokens }) => trainedCount(tokens) > 0);
+    print(`\n${at}, ${label === undefined ? isTrained ? marked : found.shape : `labelled ${label}`}:`);
+    for (const { name, tokens } of texts) {
+      const text = trainedText(tokens, (ids) => tokenizer.decode(ids), marking);
+      print(name === undefined ? text : `${name}: ${text}`);
     }
-    print(`\n${at}, ${marking === "colour" ? "trained tokens in colour" : "trained tokens underlined"}:`);
-    print(trainedText(tokens, (ids) => tokenizer.decode(ids), marking));
   }
 }
 
@@ -100,22 +109,20 @@ function percentilesOf(values: readonly number[]): Readonly<Record<string, numbe
 }
 
 function report(path: string, found: Examined, maxLength: number): string {
-  const { shape, rows, lengths, trained, tooLong, duplicates, empty, refused } = found;
-  const total = sum(lengths);
-  const share = total === 0 ? 0 : 100 * sum(trained) / total;
+  const { shape, rows, lengths, tokens, trained, sizes, tooLong, duplicates, empty, refused } = found;
+  const share = tokens === 0 ? 0 : 100 * trained / tokens;
   const numbers = (name: string, values: readonly number[]): readonly string[] => [
     name,
     ...Object.values(percentilesOf(values)).map(showCount),
   ];
   return [
     `${path}: ${showCount(rows)} rows to train, of shape ${shape} (${SHAPE_FIELDS[shape].join(", ")})`,
-    `${showCount(total)} tokens, ${share.toFixed(1)} % of them trained`,
+    `${showCount(tokens)} tokens, ${share.toFixed(1)} % of them trained`,
     ...rows === 0 ? [] : [
       "",
       table([
         ["tokens in a row", "least", "10 %", "50 %", "90 %", "99 %", "most"],
-        numbers("all", lengths),
-        numbers("trained", trained),
+        ...[...sizes].map(([name, values]) => numbers(name, values)),
       ]),
       "",
       histogram(lengths),
@@ -125,6 +132,7 @@ function report(path: string, found: Examined, maxLength: number): string {
     fault(`longer than the ${showCount(maxLength)} tokens of a row`, tooLong),
     fault("repeat an earlier row", duplicates.map(({ at, of }) => `${at} is ${of}`)),
     fault("have an empty field", empty),
+    ...shape === "preference" ? [fault("have the same answer twice", found.equal)] : [],
     fault("cannot be trained", refused),
   ].join("\n");
 }
@@ -145,5 +153,3 @@ function fault(what: string, which: readonly string[]): string {
     which.slice(0, 3).map((one) => `  ${one}`).join("\n")
   }${more}`;
 }
-
-const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0);

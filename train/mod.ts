@@ -67,7 +67,8 @@ export {
   type VectorObjective,
   type VectorsOf,
 } from "./objectives/embedding.ts";
-export { type GroupRows, groupRowsFrom, type TokenGroup } from "./objectives/group_rows.ts";
+export { type GroupFile, groupOf, type GroupShape, openGroups, type TextGroup } from "./groups.ts";
+export { type GroupRows, groupRows, groupRowsFrom, type TokenGroup } from "./objectives/group_rows.ts";
 export { type RetrievalScores, retrievalScores } from "./retrieval_metrics.ts";
 export { distill, type DistillOptions } from "./objectives/distill.ts";
 export {

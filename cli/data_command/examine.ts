@@ -1,63 +1,66 @@
 /** What is in a data file: every row tokenized as it would be trained, and what is wrong with those that cannot be. */
 import { createHash } from "node:crypto";
-import {
-  encodeExample,
-  type Example,
-  type ExampleOptions,
-  examplesOf,
-  type ExampleTokenizer,
-  IGNORED,
-  type JsonlRecord,
-  labelledExampleOf,
-  type LabelTokenizer,
-  readRecords,
-  type RecordShape,
-  showLocation,
-  type Tokens,
-} from "../../train/mod.ts";
+import { readRecords, type RecordShape, showLocation } from "../../train/mod.ts";
 import { EXAMPLE_SHAPES, shapedBy } from "../../train/examples.ts";
+import {
+  entriesOf,
+  type Entry,
+  type EntryOptions,
+  type EntryText,
+  type ExaminedTokenizer,
+  trainedCount,
+} from "./entries.ts";
 
 /** What was found. */
 export interface Examined {
   readonly shape: RecordShape;
   /** Rows that can be trained. */
   readonly rows: number;
-  /** Tokens in each of them, uncut. */
+  /** Tokens in each of them, uncut; where texts are compared, in the longest. */
   readonly lengths: readonly number[];
-  /** Trained tokens in each. */
-  readonly trained: readonly number[];
+  /** Tokens of all texts, and those that are trained. */
+  readonly tokens: number;
+  readonly trained: number;
+  /** Tokens in each by what they are: "all" and "trained", or "prompt", "chosen" and "rejected". */
+  readonly sizes: ReadonlyMap<string, readonly number[]>;
   /** Locations of rows longer than a row may be. */
   readonly tooLong: readonly string[];
   /** Locations of rows that repeat an earlier one, with the earlier one. */
   readonly duplicates: readonly { readonly at: string; readonly of: string }[];
   /** Rows that have no answer. */
   readonly empty: readonly string[];
+  /** Preferences of which both answers are the same, or have the same tokens. */
+  readonly equal: readonly string[];
   /** Why other rows cannot be trained. */
   readonly refused: readonly string[];
   /** The first rows as they are trained. */
-  readonly shown: readonly { readonly at: string; readonly tokens: Tokens; readonly label?: string }[];
+  readonly shown: readonly {
+    readonly at: string;
+    readonly texts: readonly EntryText[];
+    readonly label?: string;
+  }[];
   /** How many rows have each class or number, in the order in which they come. */
   readonly classes: ReadonlyMap<string, number>;
 }
-
-/** What a tokenizer must be able to do. */
-export type ExaminedTokenizer = ExampleTokenizer & LabelTokenizer;
 
 /** Reads all of a file. @throws as `readRecords`: what is no record ends the reading. */
 export async function examine(
   path: string,
   tokenizer: ExaminedTokenizer,
-  options: ExampleOptions & { readonly maxLength: number; readonly show: number; readonly limit?: number },
+  options: EntryOptions & { readonly show: number; readonly limit?: number },
 ): Promise<Examined> {
   const shaped = shapedBy(options, ["tags", "label", "score", ...EXAMPLE_SHAPES]);
+  const sizes = new Map<string, number[]>();
   const found = {
     lengths: [] as number[],
-    trained: [] as number[],
+    tokens: 0,
+    trained: 0,
     tooLong: [] as string[],
     duplicates: [] as { at: string; of: string }[],
     empty: [] as string[],
+    equal: [] as string[],
     refused: [] as string[],
-    shown: [] as { at: string; tokens: Tokens; label?: string }[],
+    shown: [] as { at: string; texts: readonly EntryText[]; label?: string }[],
     classes: new Map<string, number>(),
   };
   const seen = new Map<string, string>();
@@ -69,77 +72,56 @@ export async function examine(
     try {
       const one = shaped(given);
       shape = one.shape;
-      for (const { tokens, cut, label } of trainedRows(one.record, shape, tokenizer, options)) {
-        const { length } = tokens.inputIds;
+      for (const entry of entriesOf(one.record, shape, tokenizer, options)) {
+        if (isEqual(entry, shape)) {
+          found.equal.push(`${at}: "chosen" and "rejected" have the same tokens`);
+          continue;
+        }
+        const { texts, label } = entry;
+        const length = texts.reduce((most, { tokens }) => Math.max(most, tokens.inputIds.length), 0);
         found.lengths.push(length);
-        found.trained.push(tokens.labels.filter((label, i) => i > 0 && label !== IGNORED).length);
+        for (const { tokens } of texts) {
+          found.tokens += tokens.inputIds.length;
+          found.trained += trainedCount(tokens);
+        }
+        for (const [name, size] of Object.entries(entry.sizes)) {
+          if (!sizes.has(name)) sizes.set(name, []);
+          sizes.get(name)!.push(size);
+        }
         if (length > options.maxLength) found.tooLong.push(at);
-        const hash = createHash("sha256").update(Int32Array.from(tokens.inputIds)).digest("base64");
+        const hash = hashOf(texts);
         const of = seen.get(hash);
         if (of === undefined) seen.set(hash, at);
         else found.duplicates.push({ at, of });
-        if (label !== undefined) found.classes.set(label, (found.classes.get(label) ?? 0) + 1);
+        if (label !== undefined && shape !== "scored pair") {
+          found.classes.set(label, (found.classes.get(label) ?? 0) + 1);
+        }
         if (found.shown.length < options.show) {
-          found.shown.push({ at, tokens: cut(), ...label !== undefined && { label } });
+          found.shown.push({ at, texts: entry.cut() ?? texts, ...label !== undefined && { label } });
         }
       }
     } catch (error) {
       const { message } = error as Error;
-      (/is empty|has no tokens/.test(message) ? found.empty : found.refused).push(message);
+      if (/is empty|has no tokens/.test(message)) found.empty.push(message);
+      else if (/"chosen" and "rejected" are the same/.test(message)) found.equal.push(message);
+      else found.refused.push(message);
     }
   }
   if (shape === undefined) {
     throw new RangeError(found.refused[0] ?? found.empty[0] ?? `${path} has no records`);
   }
-  return { shape, rows: found.lengths.length, ...found };
+  return { shape, rows: found.lengths.length, sizes, ...found };
 }
 
-/** A row as it is and, on demand, as it is trained. */
-interface TrainedRow {
-  readonly tokens: Tokens;
-  cut(): Tokens;
-  /** Its class or number, of labelled texts. */
-  readonly label?: string;
+/** Answers may differ and yet have the same tokens, as with spaces that a tokenizer drops. */
+function isEqual({ texts: [first, second] }: Entry, shape: RecordShape): boolean {
+  if (shape !== "preference") return false;
+  const [a, b] = [first!.tokens.inputIds, second!.tokens.inputIds];
+  return a.length === b.length && a.every((id, i) => id === b[i]);
 }
 
-function trainedRows(
-  record: JsonlRecord,
-  shape: RecordShape,
-  tokenizer: ExaminedTokenizer,
-  options: ExampleOptions & { readonly maxLength: number },
-): readonly TrainedRow[] {
-  if (shape === "label" || shape === "score" || shape === "tags") {
-    const kind = shape === "label" ? "class" : shape;
-    const example = labelledExampleOf(record, kind);
-    const plain = (text: string): readonly number[] => tokenizer.encode(text, { addSpecialTokens: false });
-    const { ids } = example.kind === "tags"
-      ? tokenizer.wrap(example.words.flatMap(plain))
-      : tokenizer.wrap(plain(example.text), example.pair === undefined ? undefined : plain(example.pair));
-    const tokens = { inputIds: ids, labels: ids.map(() => IGNORED) };
-    const label = example.kind === "class"
-      ? example.label
-      : example.kind === "score"
-      ? String(example.score)
-      : example.tags.join(" ");
-    return [{ tokens, cut: () => tokens, label }];
-  }
-  return examplesOf(record, shape, options).map((example) => {
-    const tokens = uncut(example, tokenizer);
-    return { tokens, cut: () => trainedRow(example, tokenizer, options.maxLength) ?? tokens };
-  });
-}
-
-/** Longer than any row. */
-const NO_LIMIT = 2 ** 31;
-
-const uncut = (example: Example, tokenizer: ExampleTokenizer): Tokens =>
-  encodeExample(example, tokenizer, { maxLength: NO_LIMIT, longPrompt: "refuse" });
-
-/** Cut as it will be trained; undefined where it cannot be. */
-function trainedRow(example: Example, tokenizer: ExampleTokenizer, maxLength: number): Tokens | undefined {
-  try {
-    return encodeExample(example, tokenizer, { maxLength, longPrompt: { keep: "head" } });
-  } catch {
-    return undefined;
-  }
+function hashOf(texts: readonly EntryText[]): string {
+  const hash = createHash("sha256");
+  for (const { tokens } of texts) hash.update(Int32Array.from([tokens.inputIds.length, ...tokens.inputIds]));
+  return hash.digest("base64");
 }

@@ -2,84 +2,52 @@
 import type { Model } from "../../core/mod.ts";
 import type { Tokenizer } from "../../formats/tokenizer.ts";
 import { embeddedIds, embedderOf } from "../../io/sentence_transformers.ts";
-import {
-  groupRowsFrom,
-  type JsonlRecord,
-  readRecords,
-  showLocation,
-  textField,
-  type TokenGroup,
-} from "../../train/mod.ts";
-import { shapedBy } from "../../train/examples.ts";
-import { UsageError } from "../../tuning/usage_error.ts";
-import { type Data, type DataFlags, partsOf } from "../data.ts";
+import { groupRows, type GroupShape, openGroups } from "../../train/mod.ts";
+import { GROUP_TEXTS } from "../../train/groups.ts";
+import { type Data, type DataFlags, partsOf, splitOf } from "../data.ts";
+import { counter } from "../terminal/counter.ts";
 import { note } from "../terminal/output.ts";
 import type { ObjectiveFlags } from "./objective_flags.ts";
 
-/** The fields of texts by shape. */
-const TEXTS = {
-  "triplet": ["anchor", "positive", "negative"],
-  "pair": ["anchor", "positive"],
-  "scored pair": ["sentence1", "sentence2"],
-} as const;
-
 /** The shapes that each objective takes. */
-const SHAPES: Readonly<Record<string, readonly (keyof typeof TEXTS)[]>> = {
+const SHAPES: Readonly<Record<string, readonly GroupShape[]>> = {
   ranking: ["triplet", "pair"],
   triplet: ["triplet"],
   cosent: ["scored pair"],
 };
 
-/** Opens, checks and tokenizes a file of pairs or triplets. */
+/** Opens, checks and tokenizes a file of pairs or triplets. Texts stay on disk. */
 export async function openGroupData(
   flags: DataFlags & ObjectiveFlags,
   model: Model<Tokenizer>,
   tokenizer: Tokenizer,
   maxLength: number,
 ): Promise<Data> {
-  const wanted = SHAPES[flags.objective!]!;
-  const shaped = shapedBy({
+  const groups = await openGroups(flags.data, SHAPES[flags.objective!]!, {
     ...flags.format && { format: flags.format },
     ...flags.fields && { fields: flags.fields },
-  }, wanted);
-  const embedder = embedderOf({ ...model, tokenizer }, { maxLength });
-  const groups: TokenGroup[] = [];
-  let said: string | undefined;
-  for await (const found of readRecords(flags.data)) {
-    if (groups.length >= (flags.limit ?? Infinity)) break;
-    const { record, shape } = shaped(found);
-    const known = wanted.find((one) => one === shape);
-    if (known === undefined) {
-      throw new UsageError(
-        `Expected ${
-          wanted.map((one) => [...TEXTS[one], ...one === "scored pair" ? ["score"] : []].join(", ")).join(
-            "; or ",
-          )
-        } in ` +
-          `${flags.data} for --objective ${flags.objective} but found ${shape}; rename fields by --fields`,
-      );
-    }
-    said ??= known;
-    groups.push({
-      texts: TEXTS[known].map((name) => embeddedIds(embedder, textField(record, name))),
-      ...known === "scored pair" && { similarity: similarityOf(record) },
-    });
+  });
+  const texts = GROUP_TEXTS[groups.shape];
+  note(`Reading ${flags.data} as ${groups.shape}: ${texts.join(", ")}`);
+  const count = Math.min(groups.count, flags.limit ?? Infinity);
+  const shown = counter("Tokenizing", count, "rows");
+  try {
+    const embedder = embedderOf({ ...model, tokenizer }, { maxLength });
+    const rows = groupRows(
+      { count, group: (n) => groups.group(n) },
+      (text) => embeddedIds(embedder, text),
+      { encoded: shown.at },
+    );
+    return {
+      ...await partsOf(flags, rows, maxLength, splitOf(flags, count)),
+      shown: "nothing",
+      groups: texts.length,
+      [Symbol.dispose]: () => groups[Symbol.dispose](),
+    };
+  } catch (error) {
+    groups[Symbol.dispose]();
+    throw error;
+  } finally {
+    shown.stop();
   }
-  note(`Reading ${flags.data} as ${said}: ${TEXTS[said as keyof typeof TEXTS].join(", ")}`);
-  const rows = groupRowsFrom(groups);
-  return {
-    ...await partsOf(flags, rows, maxLength),
-    shown: "nothing",
-    groups: groups[0]!.texts.length,
-    [Symbol.dispose]: () => {},
-  };
-}
-
-function similarityOf(record: JsonlRecord): number {
-  const value = record.value["score"];
-  const score = typeof value === "string" && value.trim() !== "" ? Number(value) : value;
-  if (typeof score === "number" && Number.isFinite(score)) return score;
-  throw new RangeError(
-    `${showLocation(record)}: field "score" must be a number but is ${JSON.stringify(value)}`,
-  );
 }

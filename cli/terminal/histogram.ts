@@ -13,7 +13,7 @@ export function barOf(share: number, width: number): string {
  * power of ten.
  */
 export function histogram(lengths: readonly number[], most = 12, width = 40): string {
-  const top = Math.max(...lengths);
+  const top = lengths.reduce((most, length) => Math.max(most, length), 0); // too many for arguments
   const step = binWidth((top + 1) / most);
   const bins = new Array<number>(Math.floor(top / step) + 1).fill(0);
   for (const length of lengths) bins[Math.floor(length / step)]!++;

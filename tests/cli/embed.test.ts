@@ -85,6 +85,6 @@ Deno.test("objectives of vectors refuse other data", async () => {
         objective: "triplet",
         heldOut: 0,
       }),
-    /Expected anchor, positive, negative in .* for --objective triplet but found pair/,
+    /line 1: expected the fields anchor, positive, negative but found pair/,
   );
 });

@@ -1,5 +1,6 @@
 /** Groups of texts as rows: a row is a pair or a triplet, and a batch of n rows has 2 n or 3 n texts. */
 import { collate } from "../collate.ts";
+import type { GroupFile } from "../groups.ts";
 import type { Rows } from "../rows.ts";
 import { IGNORED, type Tokens } from "../truncation.ts";
 import type { GroupBatch } from "./embedding.ts";
@@ -19,6 +20,35 @@ export interface GroupRows extends Rows {
 }
 
 /**
+ * Rows of groups, encoded on demand.
+ *
+ * @param idsOf Ids of a text as the model reads it, special ones included.
+ * @example
+ * ```ts
+ * import { groupRows } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * const groups = [{ texts: ["12", "3"] }, { texts: ["4", "567"] }];
+ * const file = { count: 2, group: (n: number) => groups[n]! };
+ * const rows = groupRows(file, (text) => [...text].map(Number));
+ * assert.deepEqual([rows.lengths[1], rows.batch([0], 0).inputIds], [3, [[1, 2], [3, 0]]]);
+ * ```
+ */
+export function groupRows(
+  groups: Pick<GroupFile, "count" | "group">,
+  idsOf: (text: string) => readonly number[],
+  { encoded }: {
+    /** Called after every hundredth group with the number that are encoded. */
+    readonly encoded?: (count: number) => void;
+  } = {},
+): GroupRows {
+  const group = (n: number): TokenGroup => {
+    const { texts, similarity } = groups.group(n);
+    return { texts: texts.map(idsOf), ...similarity !== undefined && { similarity } };
+  };
+  return rowsOfGroups(groups.count, group, encoded);
+}
+
+/**
  * Rows of groups that are tokenized already.
  *
  * @throws {RangeError} when groups have different numbers of texts.
@@ -31,29 +61,42 @@ export interface GroupRows extends Rows {
  * ```
  */
 export function groupRowsFrom(groups: readonly TokenGroup[]): GroupRows {
-  const columns = groups[0]?.texts.length ?? 0;
-  const other = groups.findIndex(({ texts }) => texts.length !== columns || columns < 2);
-  if (other >= 0) {
-    throw new RangeError(
-      `Expected groups of ${Math.max(2, columns)} texts but group ${other} has ${
-        groups[other]!.texts.length
-      }`,
-    );
+  return rowsOfGroups(groups.length, (n) => groups[n]!);
+}
+
+function rowsOfGroups(
+  count: number,
+  group: (n: number) => TokenGroup,
+  encoded: (count: number) => void = () => {},
+): GroupRows {
+  const lengths = new Uint32Array(count);
+  let columns = 0;
+  for (let n = 0; n < count; n++) {
+    const { texts } = group(n);
+    if (n === 0) columns = texts.length;
+    if (texts.length !== columns || columns < 2) {
+      throw new RangeError(
+        `Expected groups of ${Math.max(2, columns)} texts but group ${n} has ${texts.length}`,
+      );
+    }
+    lengths[n] = Math.max(...texts.map((text) => text.length));
+    if (n % 100 === 99) encoded(n + 1);
   }
   const tokens = (ids: readonly number[]): Tokens => ({ inputIds: ids, labels: ids.map(() => IGNORED) });
   return {
-    count: groups.length,
-    lengths: groups.map(({ texts }) => Math.max(...texts.map((text) => text.length))),
-    targets: groups.map(() => 1),
+    count,
+    lengths,
+    targets: new Uint32Array(count).fill(1),
     together: true,
-    tokens: (n) => tokens(groups[n]!.texts[0]!),
+    tokens: (n) => tokens(group(n).texts[0]!),
     batch: (numbers, pad) => {
+      const groups = numbers.map(group);
       const texts = Array.from(
         { length: columns },
-        (_, c) => numbers.map((n) => tokens(groups[n]!.texts[c]!)),
+        (_, c) => groups.map(({ texts }) => tokens(texts[c]!)),
       ).flat();
       const { inputIds, attentionMask } = collate(texts.map((_, i) => [i]), (i) => texts[i]!, { pad });
-      const scored = numbers.map((n) => groups[n]!.similarity);
+      const scored = groups.map(({ similarity }) => similarity);
       return {
         ...{ inputIds, attentionMask, columns },
         ...scored.every((one) => one !== undefined) && { similarities: scored },
