@@ -8,7 +8,8 @@
 import process from "node:process";
 import { runProgram } from "./terminal/arguments.ts";
 import { note } from "./terminal/output.ts";
-import { graftProgram, oneLine } from "./program.ts";
+import { graftProgram } from "./program.ts";
+import { oneLine } from "./terminal/one_line.ts";
 
 /**
  * Runs a command line.

@@ -1,7 +1,8 @@
 /** `graft serve` as a user runs it: it says where it listens, needs the base's files no more, and stops well. */
 import assert from "node:assert/strict";
 import { runProgram } from "../../cli/terminal/arguments.ts";
-import { graftProgram, oneLine } from "../../cli/program.ts";
+import { graftProgram } from "../../cli/program.ts";
+import { oneLine } from "../../cli/terminal/one_line.ts";
 import { graft, graftArguments, temporaryFolder, tinyData, tinyModel } from "./tiny.ts";
 
 /** A running server. */

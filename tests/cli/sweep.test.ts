@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { runProgram } from "../../cli/terminal/arguments.ts";
-import { graftProgram, oneLine } from "../../cli/program.ts";
+import { graftProgram } from "../../cli/program.ts";
+import { oneLine } from "../../cli/terminal/one_line.ts";
 import { axesOf, gridPoints, randomPoints } from "../../cli/sweep/points.ts";
 import { runFolder } from "../../cli/sweep/runs.ts";
 import { sorted, sweepTable } from "../../cli/sweep/table.ts";
