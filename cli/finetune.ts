@@ -27,6 +27,7 @@ import { dataFlags } from "./data.ts";
 import { localData } from "./data_source.ts";
 import { objectiveFlags } from "./finetune/objective_flags.ts";
 import { planRun } from "./finetune/plan.ts";
+import { withRanks } from "./finetune/ranks.ts";
 import { runFinetune } from "./finetune/run.ts";
 import { chosenFlags, type FinetuneFlags, OPTIMIZERS, SCHEDULES } from "./finetune/settings.ts";
 import { dtypeFlag, modelFlags, precisionFlag } from "./load.ts";
@@ -105,6 +106,14 @@ export function finetune(program: Command): void {
         ),
       ),
     )
+    .addOption(
+      rare(
+        momentary(
+          new Option("--distributed <how>", "train with the other processes of mpirun or srun")
+            .choices(["auto", "mpi", "off"]).default("auto"),
+        ),
+      ),
+    )
     .addOption(momentary(new Option("--json", "print the result as JSON")));
   const all = (): boolean => command.options.every(({ hidden }) => !hidden);
   helpAll(command).addHelpText("after", () => ending(all()))
@@ -128,12 +137,11 @@ export function finetune(program: Command): void {
       if (flags.data === undefined) {
         throw new UsageError("Expected --data: a file or folder of examples, or a data set of the hub");
       }
-      await runFinetune({
-        ...flags,
-        data: flags.data,
-        output: flags.output ?? `runs/${method}`,
-        runFile: runFileText(command),
-      });
+      const { data, output: folder = `runs/${method}` } = flags;
+      await withRanks(
+        flags.distributed ?? "auto",
+        (world) => runFinetune({ ...flags, data, output: folder, runFile: runFileText(command) }, world),
+      );
     });
 }
 

@@ -20,7 +20,10 @@ export interface DenoRuntime {
     path: string,
     symbols: Readonly<Record<string, DenoSymbol>>,
   ): { readonly symbols: Readonly<Record<string, unknown>>; close(): void };
-  readonly UnsafePointer: { create(address: bigint): object | null };
+  readonly UnsafePointer: {
+    create(address: bigint): object | null;
+    value(pointer: object | null): bigint;
+  };
   readonly UnsafePointerView: { getArrayBuffer(pointer: object, bytes: number): ArrayBuffer };
 }
 
@@ -48,6 +51,8 @@ export interface DenoSymbol {
   readonly parameters: readonly string[];
   readonly result: string;
   readonly optional?: boolean;
+  /** Called on another thread; its result is a promise. */
+  readonly nonblocking?: boolean;
 }
 
 /** See the module's comment. */

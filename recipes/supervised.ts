@@ -48,7 +48,7 @@ export interface RunCallbacks<Evaluation extends { readonly loss: number }> {
   /** Writes a checkpoint. */
   save(snapshot: Snapshot, standing: RunProgress): Promise<void>;
   /** Whether to stop after this step. Asked after the program's pending events were handled. */
-  interrupted(): boolean;
+  interrupted(): boolean | Promise<boolean>;
 }
 
 /** How a run ended. */
@@ -127,7 +127,7 @@ export async function supervise<P extends Tree, E extends { readonly loss: numbe
   };
   for (;;) {
     await events();
-    if (callbacks.interrupted() || (due() && !await evaluate())) {
+    if (await callbacks.interrupted() || (due() && !await evaluate())) {
       await save();
       return { outcome: "interrupted", standing };
     }

@@ -117,6 +117,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   "models": ["tensor", "ops", "core/*"],
   "formats": ["platform", "tensor", "core"],
   "train": ["platform", "tensor", "core", "ops"],
+  "distributed": ["platform", "core", "ops", "train"],
   "recipes": ["tensor", "ops", "core", "train", "methods/*"],
   "io": ["platform", "tensor", "ops", "core", "core/options", "formats", "models", "methods/*"],
   "serve": ["tensor", "ops", "core/*", "formats", "models"],

@@ -2,6 +2,7 @@
 import { dispose, loss, type Model, read, scope, type Synchronous, type Tensor } from "../core/mod.ts";
 import { batchOf } from "./loop.ts";
 import type { Rows } from "./rows.ts";
+import { alone, gatherJson, type World } from "./world.ts";
 
 /** Mean cross-entropy over labelled tokens, its exponential, and their number. */
 export interface HeldOut {
@@ -19,6 +20,8 @@ export interface HeldOutOptions {
   readonly batchSize: number;
   /** The token to pad with. */
   readonly pad: number;
+  /** The processes that share the batches out. Default: this one alone. */
+  readonly world?: World;
   /** Awaited between batches; throwing aborts the evaluation. */
   between?(): void | Promise<void>;
 }
@@ -41,23 +44,31 @@ export interface HeldOutOptions {
 export async function heldOutLoss(
   model: Model,
   rows: Rows,
-  { batchSize, pad, between }: HeldOutOptions,
+  { batchSize, pad, between, world = alone }: HeldOutOptions,
 ): Promise<HeldOut> {
   const order = Array.from({ length: rows.count }, (_, n) => n).sort((a, b) =>
     rows.lengths[b]! - rows.lengths[a]!
   );
-  let [sum, tokens] = [0, 0];
-  for (let start = 0; start < order.length; start += batchSize) {
+  const own: number[] = [];
+  for (let i = world.rank; i * batchSize < order.length; i += world.size) {
+    const start = i * batchSize;
     const group = order.slice(start, start + batchSize).map((n) => [n]);
     const batch = batchOf(rows, { rows: group, targets: 0 }, {
       batching: { kind: "buckets", batchSize },
       pad,
     });
     const value = scope((): Synchronous<Tensor> => loss(model, batch, { labelCount: 1, context: "ignored" }));
-    sum += (await read(value))[0]!;
+    own.push((await read(value))[0]!);
     dispose(value);
-    tokens += group.reduce((n, [row]) => n + rows.targets[row!]!, 0);
     await between?.();
   }
+  const all = await gatherJson(world, own.map(String)); // as texts, since JSON has no NaN
+  // In the order of the batches, whoever measured them.
+  const sums = Array.from(
+    { length: Math.ceil(order.length / batchSize) },
+    (_, i) => Number(all[i % world.size]![Math.floor(i / world.size)]),
+  );
+  const sum = sums.reduce((a, b) => a + b, 0);
+  const tokens = order.reduce((n, row) => n + rows.targets[row]!, 0);
   return { loss: sum / tokens, perplexity: Math.exp(sum / tokens), tokens };
 }

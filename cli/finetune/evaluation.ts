@@ -16,6 +16,7 @@ import {
   type Rows,
   samplesOf,
   scoresOf,
+  type World,
 } from "../../train/mod.ts";
 import { type Data, labelsOf } from "../data.ts";
 import type { FinetuneFlags } from "./settings.ts";
@@ -33,6 +34,7 @@ export function evaluator(
   data: Data,
   other: Data | undefined,
   interrupt: Interrupt,
+  world: World,
   aim?: { readonly objective: Objective; readonly base: Model },
 ): ((tuned: Model<Tokenizer>) => Promise<Evaluation>) | undefined {
   const rows = other === undefined ? data.heldOut : other.train;
@@ -59,6 +61,7 @@ export function evaluator(
     const { loss, perplexity } = await heldOutLoss(tuned, rows, {
       batchSize: flags.batchSize,
       pad: padOf(tuned.tokenizer),
+      world,
       between,
     });
     if (n === 0) return { loss, perplexity };

@@ -11,7 +11,7 @@ import {
   type StateRecord,
 } from "../../io/training_state.ts";
 import { RUN_START, type RunProgress, supervise } from "../../recipes/supervised.ts";
-import { type MetricsLog, startTraining, type Training } from "../../train/mod.ts";
+import { alone, type MetricsLog, startTraining, type Training, type World } from "../../train/mod.ts";
 import { Exit } from "../terminal/arguments.ts";
 import { type Data, rowLength } from "../data.ts";
 import { checkFrom, openFrom } from "./from.ts";
@@ -20,6 +20,7 @@ import { openRunData } from "./preference_data.ts";
 import { type Evaluation, evaluator, padOf, showEvaluation } from "./evaluation.ts";
 import { baseHash, checkSameRun } from "../../tuning/run_identity.ts";
 import { openMetrics } from "./metrics.ts";
+import { agreeOn, anyRank, checkWork, NEVER, rankFolder } from "./rank_parts.ts";
 import { report, type Result } from "./report.ts";
 import { stagesOf, trainOptionsOf } from "./training_options.ts";
 import { baseOf, heldOutShare, openEvaluated, plannedSizes, planOf } from "./plan.ts";
@@ -28,7 +29,14 @@ import { noteFirstRow } from "./first_row.ts";
 import { modeOf, policy, skipNote } from "./run_notes.ts";
 import { startIn } from "./start.ts";
 import { withRunsBackend } from "./where.ts";
-import { type ChosenFlags, chosenFlags, type FinetuneFlags, fingerprint, stoppingOf } from "./settings.ts";
+import {
+  batchingOf,
+  type ChosenFlags,
+  chosenFlags,
+  type FinetuneFlags,
+  fingerprint,
+  stoppingOf,
+} from "./settings.ts";
 import { commandLineOf } from "../../tuning/chosen_method.ts";
 import { taskFor } from "./task.ts";
 import { endsWhenWarned, type Interrupt, INTERRUPTED, interruptible } from "../terminal/interrupt.ts";
@@ -47,9 +55,9 @@ export type RunFlags = FinetuneFlags & {
   readonly runFile?: string;
 };
 
-/** Runs, and reports the result. */
-export async function runFinetune(flags: RunFlags): Promise<void> {
-  const result = await finetuneResult(flags);
+/** Runs, and reports the result. @param world The processes that train together. */
+export async function runFinetune(flags: RunFlags, world: World = alone): Promise<void> {
+  const result = await finetuneResult(flags, world);
   report(flags, result);
   if (result.outcome === "interrupted") throw new Exit(INTERRUPTED);
 }
@@ -58,13 +66,13 @@ export async function runFinetune(flags: RunFlags): Promise<void> {
 export type Reported = Parameters<typeof report>[1];
 
 /** Runs to the end, or until a signal stops it. */
-export async function finetuneResult(given: RunFlags): Promise<Reported> {
+export async function finetuneResult(given: RunFlags, world: World = alone): Promise<Reported> {
   using starting = endsWhenWarned();
   const chosen = await chosenFlags(given);
   checkFlags(chosen);
   checkObjective(chosen);
   checkFrom(chosen);
-  const folder = openRunFolder(chosen.output, modeOf(chosen));
+  const folder = rankFolder(openRunFolder(chosen.output, modeOf(chosen)), world);
   let flags = await withRunsBackend(chosen, folder);
   checkBudget(flags);
   checkProfile(flags);
@@ -106,13 +114,15 @@ export async function finetuneResult(given: RunFlags): Promise<Reported> {
       options: fingerprint(flags, maxLength),
       ...opened.backend.kernels !== undefined && { kernels: opened.backend.kernels },
     };
+    await agreeOn(world, record, opened.backend);
+    checkWork(world, read.train, { batching: batchingOf(flags, maxLength), accumulate: flags.accumulate });
     const loaded = memory(opened.backend).peak;
     const pad = padOf(tokenizer);
     using aim = await aimOf(flags, model);
     const reference = from === undefined ? model : graft(model, from);
     const data = await withReferences(flags, read, reference, pad);
     const other = readOther && await withReferences(flags, readOther, reference, pad);
-    const stages = stagesOf(flags, data.train, maxLength, pad, aim?.objective);
+    const stages = stagesOf(flags, data.train, maxLength, pad, world, aim?.objective);
     const seen = { rows: data.train, batchSize: flags.batchSize, pad, stages };
     resetPeak();
     const started = await startIn({ model, flags, data: seen, fresh, folder, record, from });
@@ -133,6 +143,7 @@ export async function finetuneResult(given: RunFlags): Promise<Reported> {
       interrupt,
       maxLength,
       aim,
+      world,
     });
     // The memory of earlier stages is part of the run's peak.
     const peak = line.stages ? Math.max(preparing, trained.peak) : trained.peak;
@@ -151,10 +162,11 @@ interface Run extends FinishedRun {
   readonly interrupt: Interrupt;
   readonly maxLength: number;
   readonly aim: Aim | undefined;
+  readonly world: World;
 }
 
 async function train(run: Run): Promise<Result> {
-  const { flags, folder, data, interrupt } = run;
+  const { flags, folder, data, interrupt, world } = run;
   const { model, adapter } = run.started;
   const sizes = count(model, adapter);
   const { training, standing, metrics } = await begin(run);
@@ -169,7 +181,9 @@ async function train(run: Run): Promise<Result> {
     flags,
     data,
     run.other,
-    interrupt,
+    // Several ranks stop between steps, where they agree on it.
+    world.size === 1 ? interrupt : NEVER,
+    world,
     run.aim && { objective: run.aim.objective, base: run.model },
   );
   const perEpoch = Math.max(1, Math.ceil(training.totalSteps / flags.epochs));
@@ -208,20 +222,23 @@ async function train(run: Run): Promise<Result> {
         log.append({ step, evalLoss, ...rest });
         shown.say(`step ${step}: held-out ${showEvaluation(found)}`);
       },
-      keepBest: (step, params) => saveParams(folder.best, step, params),
+      keepBest: async (step, params) => {
+        if (world.rank === 0) await saveParams(folder.best, step, params);
+      },
       save: async (snapshot, now) => {
+        if (world.rank !== 0) return;
         await saveTrainingState(folder.state, snapshot, training.moments.optimizer, {
           ...run.record,
           standing: now,
         });
         before = performance.now();
       },
-      interrupted: () => interrupt.wanted,
+      interrupted: () => anyRank(world, interrupt.wanted),
     }, standing);
     const { peak } = memory(model.backend);
     resetPeak();
     if (profiler !== undefined) shown.say(profiler.show());
-    if (outcome !== "interrupted") {
+    if (outcome !== "interrupted" && world.rank === 0) {
       await writeResult(run, training, end);
       folder.finish({ keepCheckpoint: flags.keepCheckpoint === true });
     }
@@ -264,7 +281,14 @@ async function begin(
     if (flags.runFile !== undefined) await writeTextAtomically(`${folder.path}/run.yaml`, flags.runFile);
   };
   let total = 0;
-  const options = trainOptionsOf(flags, maxLength, padOf(model.tokenizer), () => total, run.aim?.objective);
+  const options = trainOptionsOf(
+    flags,
+    maxLength,
+    padOf(model.tokenizer),
+    () => total,
+    run.world,
+    run.aim?.objective,
+  );
   try {
     if (!folder.continues) {
       const training = await startTraining(model, adapter, data.train, options);

@@ -41,6 +41,8 @@ export interface FinetuneFlags
   extends ModelFlags, DtypeFlags, SharedFlags, Omit<DataFlags, "data">, ObjectiveFlags, MetricsFlags {
   /** A method's name, or the file of one's own. */
   readonly method: string;
+  /** Whether to train with the other processes of a launcher. */
+  readonly distributed?: "auto" | "mpi" | "off";
   /** Options by the library's names. */
   readonly options?: JsonOptions;
   readonly data?: string;

@@ -8,6 +8,7 @@ import {
   resident,
   type Rows,
   type TrainOptions,
+  type World,
 } from "../../train/mod.ts";
 import {
   batchingOf,
@@ -25,6 +26,7 @@ import { type Progress, progress } from "../terminal/progress.ts";
  * Options of a run.
  *
  * @param total The number of steps, if known.
+ * @param world The processes that train together.
  * @param objective Default: supervised fine-tuning, in the method's own way if it has one.
  */
 export function trainOptionsOf(
@@ -32,6 +34,7 @@ export function trainOptionsOf(
   maxLength: number,
   pad: number,
   total: () => number,
+  world: World,
   objective?: Objective,
 ): TrainOptions {
   const gradients = objective === undefined ? passesOf(flags) : objectiveGradients(objective);
@@ -56,6 +59,7 @@ export function trainOptionsOf(
     checkpointBlocks: flags.checkpointBlocks ?? false,
     seed: flags.seed,
     pad,
+    world,
     ...gradients !== undefined && { gradients },
   };
 }
@@ -66,6 +70,7 @@ export function stagesOf(
   rows: Rows,
   maxLength: number,
   pad: number,
+  world: World,
   objective?: Objective,
 ): StageRun {
   const order = {
@@ -82,7 +87,7 @@ export function stagesOf(
       let shown: Progress | undefined;
       let before = performance.now();
       return {
-        ...trainOptionsOf(flags, maxLength, pad, () => steps, objective),
+        ...trainOptionsOf(flags, maxLength, pad, () => steps, world, objective),
         maxSteps: steps,
         stepped: ({ step, loss, tokens }) => {
           shown ??= progress(steps, 0);
