@@ -16,7 +16,7 @@ import { fileHash } from "./data.ts";
 import { localData } from "./data_source.ts";
 import { trainingOptions } from "./finetune.ts";
 import { heldOutShare } from "./finetune/plan.ts";
-import type { RunFlags } from "./finetune/run.ts";
+import type { RunFlags } from "./finetune/run_flags.ts";
 import { chosenFlags, type FinetuneFlags } from "./finetune/settings.ts";
 import { checkFlags } from "../tuning/method_from_flags.ts";
 import { note } from "./terminal/output.ts";

@@ -1,59 +1,39 @@
 /** `graft finetune`: a run from its first step, or from a checkpoint, to the folder with the result. */
-import { type Adapter, count, graft, memory, resetPeak } from "../../core/mod.ts";
+import { count, graft, memory, resetPeak } from "../../core/mod.ts";
 import { loadTask } from "../../io/task_file.ts";
-import { writeTextAtomically } from "../../formats/atomic_write.ts";
 import { openRunFolder } from "../../io/run_folder.ts";
 import { checkpointShapes } from "../../io/model_shapes.ts";
-import {
-  openTrainingState,
-  saveParams,
-  saveTrainingState,
-  type StateRecord,
-} from "../../io/training_state.ts";
-import { RUN_START, type RunProgress, supervise } from "../../recipes/supervised.ts";
-import { alone, type MetricsLog, startTraining, type Training, type World } from "../../train/mod.ts";
+import { saveParams, saveTrainingState, type StateRecord } from "../../io/training_state.ts";
+import { supervise } from "../../recipes/supervised.ts";
+import { alone, type World } from "../../train/mod.ts";
 import { Exit } from "../terminal/arguments.ts";
-import { type Data, rowLength } from "../data.ts";
+import { rowLength } from "../data.ts";
+import { begin, type Run } from "./begin.ts";
 import { checkFrom, openFrom } from "./from.ts";
-import { type Aim, aimOf, checkObjective, withReferences } from "./objective.ts";
+import { aimOf, checkObjective, withReferences } from "./objective.ts";
 import { openRunData } from "./preference_data.ts";
 import { type Evaluation, evaluator, padOf, showEvaluation } from "./evaluation.ts";
-import { baseHash, checkSameRun } from "../../tuning/run_identity.ts";
-import { openMetrics } from "./metrics.ts";
+import { baseHash } from "../../tuning/run_identity.ts";
+import type { RunFlags } from "./run_flags.ts";
 import { agreeOn, anyRank, checkWork, NEVER, rankFolder } from "./rank_parts.ts";
 import { report, type Result } from "./report.ts";
-import { stagesOf, trainOptionsOf } from "./training_options.ts";
+import { stagesOf } from "./training_options.ts";
 import { baseOf, heldOutShare, openEvaluated, plannedSizes, planOf } from "./plan.ts";
-import { type FinishedRun, writeResult } from "./result.ts";
+import { writeResult } from "./result.ts";
 import { noteFirstRow } from "./first_row.ts";
 import { modeOf, policy, skipNote } from "./run_notes.ts";
 import { startIn } from "./start.ts";
 import { withRunsBackend } from "./where.ts";
-import {
-  batchingOf,
-  type ChosenFlags,
-  chosenFlags,
-  type FinetuneFlags,
-  fingerprint,
-  stoppingOf,
-} from "./settings.ts";
+import { batchingOf, chosenFlags, fingerprint, stoppingOf } from "./settings.ts";
 import { commandLineOf } from "../../tuning/chosen_method.ts";
 import { taskFor } from "./task.ts";
-import { endsWhenWarned, type Interrupt, INTERRUPTED, interruptible } from "../terminal/interrupt.ts";
+import { endsWhenWarned, INTERRUPTED, interruptible } from "../terminal/interrupt.ts";
 import { checkBudget, checkPrecision, dtypeOf, localSource, openModel } from "../load.ts";
 import { modelSource } from "../model_source.ts";
 import { checkFlags } from "../../tuning/method_from_flags.ts";
 import { note, showBytes, showCount } from "../terminal/output.ts";
 import { checkProfile, stepProfiler } from "./profile.ts";
 import { progress } from "../terminal/progress.ts";
-
-/** Flags of a valid run. */
-export type RunFlags = FinetuneFlags & {
-  readonly data: string;
-  readonly output: string;
-  /** The options as a run file, which is kept in the folder. */
-  readonly runFile?: string;
-};
 
 /** Runs, and reports the result. @param world The processes that train together. */
 export async function runFinetune(flags: RunFlags, world: World = alone): Promise<void> {
@@ -155,16 +135,6 @@ export async function finetuneResult(given: RunFlags, world: World = alone): Pro
   }
 }
 
-interface Run extends FinishedRun {
-  readonly flags: ChosenFlags<RunFlags>;
-  readonly other: Data | undefined;
-  readonly record: StateRecord;
-  readonly interrupt: Interrupt;
-  readonly maxLength: number;
-  readonly aim: Aim | undefined;
-  readonly world: World;
-}
-
 async function train(run: Run): Promise<Result> {
   const { flags, folder, data, interrupt, world } = run;
   const { model, adapter } = run.started;
@@ -261,58 +231,5 @@ async function train(run: Run): Promise<Result> {
     shown.stop();
     training.dispose();
     run.started.dispose();
-  }
-}
-
-/** The run at its first step, or at its checkpoint. Takes ownership of the adapter's tensors. */
-async function begin(
-  run: Run,
-): Promise<
-  {
-    readonly training: Training<Adapter["params"]>;
-    readonly standing: RunProgress;
-    readonly metrics: MetricsLog;
-  }
-> {
-  const { flags, folder, data, maxLength, started } = run;
-  const { model, adapter } = started;
-  const create = async (): Promise<void> => {
-    folder.create();
-    if (flags.runFile !== undefined) await writeTextAtomically(`${folder.path}/run.yaml`, flags.runFile);
-  };
-  let total = 0;
-  const options = trainOptionsOf(
-    flags,
-    maxLength,
-    padOf(model.tokenizer),
-    () => total,
-    run.world,
-    run.aim?.objective,
-  );
-  try {
-    if (!folder.continues) {
-      const training = await startTraining(model, adapter, data.train, options);
-      total = training.totalSteps;
-      await create();
-      // A run killed before its first checkpoint may have left a log.
-      const metrics = openMetrics(flags, folder, flags.resume === true ? -1 : undefined);
-      return { training, standing: RUN_START, metrics };
-    }
-    using state = openTrainingState(folder.state);
-    const { standing, ...then } = state.record as StateRecord & { readonly standing: RunProgress };
-    checkSameRun(folder, then, run.record, flags.known);
-    const params = state.params(model.backend);
-    const { step, slots } = state;
-    const resume = { step, params, slots, state: state.state(model.backend) };
-    const training = await startTraining(model, adapter, data.train, options, resume);
-    total = training.totalSteps;
-    await create();
-    return {
-      training,
-      standing,
-      metrics: openMetrics(flags, folder, step),
-    };
-  } finally {
-    started.release();
   }
 }

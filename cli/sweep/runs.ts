@@ -11,7 +11,8 @@ import { recordedBackend } from "../finetune/where.ts";
 import { Exit } from "../terminal/arguments.ts";
 import { INTERRUPTED } from "../terminal/interrupt.ts";
 import { changedOption } from "../../tuning/run_identity.ts";
-import { finetuneResult, type Reported, type RunFlags } from "../finetune/run.ts";
+import { finetuneResult, type Reported } from "../finetune/run.ts";
+import type { RunFlags } from "../finetune/run_flags.ts";
 import type { Point } from "./points.ts";
 
 /** A planned run. */

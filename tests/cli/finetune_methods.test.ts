@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { generateIds } from "../../core/mod.ts";
 import { openData } from "../../cli/data.ts";
-import type { RunFlags } from "../../cli/finetune/run.ts";
+import type { RunFlags } from "../../cli/finetune/run_flags.ts";
 import { openModel } from "../../cli/load.ts";
 import { trainableNames } from "../../tuning/chosen_method.ts";
 import { openSafetensors } from "../../formats/safetensors.ts";

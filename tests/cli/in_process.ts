@@ -4,7 +4,8 @@ import { openData, rowLength } from "../../cli/data.ts";
 import { padOf } from "../../cli/finetune/evaluation.ts";
 import { openModel } from "../../cli/load.ts";
 import { heldOutLoss, type LossScale } from "../../train/mod.ts";
-import { runFinetune, type RunFlags } from "../../cli/finetune/run.ts";
+import { runFinetune } from "../../cli/finetune/run.ts";
+import type { RunFlags } from "../../cli/finetune/run_flags.ts";
 import type { FinetuneFlags } from "../../cli/finetune/settings.ts";
 import { hearStreams } from "../support/standard_streams.ts";
 

@@ -1,7 +1,7 @@
 /** Classification, tagging, scoring and T5 through the command line, on tiny fresh models. */
 import assert from "node:assert/strict";
 import type { ModelConfig } from "../../core/mod.ts";
-import type { RunFlags } from "../../cli/finetune/run.ts";
+import type { RunFlags } from "../../cli/finetune/run_flags.ts";
 import { openSafetensors } from "../../formats/safetensors.ts";
 import { tokenizer } from "../../formats/tokenizer.ts";
 import { saveModel } from "../../io/save_model.ts";
