@@ -6,6 +6,7 @@ Deno.test("a method, its test and its oracle are written by hand; the rest of it
   const hand = ["methods/low_rank/kasa.ts", "tests/methods/low_rank/kasa.test.ts", "tests/oracles/kasa.py"];
   const generated = [
     "CHANGELOG.md",
+    "docs/api/current.txt",
     "docs/methods/low_rank.md",
     "docs/methods/reference.md",
     "methods/exports.ts",
