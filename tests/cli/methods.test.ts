@@ -173,7 +173,11 @@ Deno.test("every method that trains has a row, and every row of the article one 
   assert.ok(named.length >= 81); // those of version 0.1
   assert.deepEqual(trainableNames().filter((name) => !named.includes(name)), []);
   for (const name of FACTORIES) {
-    assert.equal(typeof (methodsOf as Record<string, unknown>)[name], "function", name);
+    assert.equal(
+      typeof (methodsOf as Record<string, unknown>)[name],
+      "function",
+      `no method's factory is exported as ${name}: its name is the method's in camel case ("lora-ga" is loraGa)`,
+    );
   }
   assert.deepEqual(Object.keys(ARTICLE).filter((name) => !named.includes(name)), []);
 });

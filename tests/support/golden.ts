@@ -23,7 +23,14 @@ export const PEFT_PROMPT_FOLDERS: readonly string[] = ["peft_prompt_folders", "p
 /** Where a case lies below `GOLDEN`: in the folder of the one of these scripts that made it. */
 export function madeBy(scripts: readonly string[], name: string): string {
   const found = scripts.map((script) => `${script}/${name}`).filter((path) => existsSync(GOLDEN + path));
-  if (found.length !== 1) throw new Error(`${name} must be made by one script but is by ${found.length}`);
+  if (found.length === 0) {
+    throw new Error(
+      `No golden ${name}: run the script of tests/oracles that makes it, into golden/ below the script's name`,
+    );
+  }
+  if (found.length > 1) {
+    throw new Error(`${name} must be made by one script but is by ${found.join(" and ")}`);
+  }
   return found[0]!;
 }
 
