@@ -17,6 +17,7 @@
  *
  * @module
  */
+export { type CodedError, type ErrorCode, errorCode, withCode } from "./errors/error.ts";
 export * from "./tensor/mod.ts";
 export * from "./core/linear_maps/mod.ts";
 export * from "./core/edits/mod.ts";

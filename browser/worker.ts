@@ -1,5 +1,6 @@
 /** Starts workers in browsers: replaces `platform/worker.ts` in bundles. */
 import type { StartedWorker } from "../platform/worker.ts";
+import { failure } from "../errors/error.ts";
 
 /** See `platform/worker.ts`. The data are copied or shared like messages. */
 export function startWorker(
@@ -10,7 +11,7 @@ export function startWorker(
   const program = `onmessage = ({ data }) => (${source})(data);`;
   const url = URL.createObjectURL(new Blob([program], { type: "text/javascript" }));
   const worker = new Worker(url);
-  worker.onerror = (event) => failed(new Error(event.message));
+  worker.onerror = (event) => failed(failure("BACKEND_FAILED", event.message));
   worker.postMessage(data);
   return {
     end: () => {

@@ -31,6 +31,7 @@ import { UsageError } from "../tuning/usage_error.ts";
 import { note, print, printJson } from "./terminal/output.ts";
 import { runOwnProgram } from "../platform/own_program.ts";
 import { temporaryFolder } from "../platform/temporary.ts";
+import { failure } from "../errors/error.ts";
 
 interface CompareFlags extends ModelFlags, Omit<DataFlags, "data"> {
   readonly data?: string;
@@ -262,6 +263,6 @@ async function inFreshProcess(settings: MethodSettings, title: string, told: str
   await writeFile(told, JSON.stringify(settings));
   const main = new URL("./main.ts", import.meta.url);
   const { code, output } = await runOwnProgram(main, ["compare", "--one", told]);
-  if (code !== 0) throw new Error(`${title} failed, see above`);
+  if (code !== 0) throw failure("INVALID_ARGUMENT", `${title} failed, see above`);
   return JSON.parse(output);
 }

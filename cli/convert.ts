@@ -7,6 +7,7 @@ import { UsageError } from "../tuning/usage_error.ts";
 import { ADAPTER_FORMATS, convertAdapter } from "./convert/adapter.ts";
 import type { ConvertFlags } from "./convert/flags.ts";
 import { convertModel, MODEL_DTYPES, MODEL_FORMATS } from "./convert/model.ts";
+import { typeError } from "../errors/error.ts";
 
 /** Registers the command. */
 export function convert(program: Command): void {
@@ -69,7 +70,10 @@ async function run(given: string, target: string, flags: ConvertFlags): Promise<
       throw new UsageError(`"${given}" holds the adapters ${names}: say which with --name`);
     }
     case "tensors":
-      throw new TypeError(`Cannot convert "${given}": it holds tensors, but neither a model nor an adapter`);
+      throw typeError(
+        "INVALID_ARGUMENT",
+        `Cannot convert "${given}": it holds tensors, but neither a model nor an adapter`,
+      );
     default:
       return found satisfies never;
   }

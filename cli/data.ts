@@ -27,6 +27,7 @@ import { counter } from "./terminal/counter.ts";
 import { fieldNames } from "./field_names.ts";
 import { note } from "./terminal/output.ts";
 import { choice, type Command, integer, number, option, rare } from "./terminal/arguments.ts";
+import { rangeError, typeError } from "../errors/error.ts";
 
 /** How records become rows. */
 export interface DataFlags extends RecordFlags {
@@ -101,7 +102,8 @@ export interface Data extends Disposable {
 export function rowLength(flags: Pick<DataFlags, "maxLength">, model: Model): number {
   const limit = contextLength(model);
   if (flags.maxLength !== undefined && flags.maxLength > limit) {
-    throw new RangeError(
+    throw rangeError(
+      "TEXT_TOO_LONG",
       `Expected --max-length of at most ${limit}, the model's context, but found ${flags.maxLength}`,
     );
   }
@@ -123,7 +125,8 @@ export async function openData(
   const kind = LABELLED[shape];
   if (kind !== undefined) return await openLabelled(flags, kind, model, tokenizer, maxLength);
   if (!model.spec.stacks.some(({ stack }) => stack === "decoder")) {
-    throw new TypeError(
+    throw typeError(
+      "DATA_INVALID",
       `Cannot read ${flags.data} with ${model.architecture.name}, which writes no answers: give lines of "text" and "label" ` +
         'or "score", or of "tokens" and "tags"',
     );
@@ -183,7 +186,8 @@ async function openLabelled(
   const wanted = LABELS[kind];
   const found = labelsOf(model);
   if (found !== wanted) {
-    throw new TypeError(
+    throw typeError(
+      "DATA_INVALID",
       `Cannot read the ${
         kind === "tags" ? "tags" : kind === "score" ? "scores" : "labels"
       } of ${flags.data} with a ` +
@@ -253,7 +257,8 @@ export const splitOf = ({ heldOut = 0, splitSeed }: DataFlags, count: number): S
 export function split(count: number, heldOut: number, seed: number): Split {
   const aside = heldOut < 1 ? Math.round(heldOut * count) : heldOut;
   if (!Number.isInteger(aside) || aside >= count) {
-    throw new RangeError(
+    throw rangeError(
+      "DATA_INVALID",
       `Cannot hold out ${heldOut} of ${count} examples: give a whole number below ${count}, or a share below 1`,
     );
   }

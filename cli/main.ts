@@ -1,12 +1,13 @@
 /**
  * The command `graft`, put together in `program.ts`. Exit codes: 0 done, 1 failed, 2 wrong arguments, 130
  * interrupted, 141 when the output's reader has gone. Errors are one line on standard error; `--debug` adds
- * the stack.
+ * the code and the stack.
  *
  * @module
  */
 import process from "node:process";
 import { runProgram } from "./terminal/arguments.ts";
+import { errorCode } from "../errors/error.ts";
 import { note } from "./terminal/output.ts";
 import { graftProgram } from "./program.ts";
 import { oneLine } from "./terminal/one_line.ts";
@@ -27,7 +28,7 @@ export async function main(args: readonly string[]): Promise<number> {
   const debug = args.includes("--debug");
   return await runProgram(graftProgram(), args, (error) => {
     note(oneLine(error));
-    if (debug && error instanceof Error) note(error.stack ?? "");
+    if (debug && error instanceof Error) note(`${errorCode(error) ?? "no code"}: ${error.stack ?? ""}`);
   });
 }
 

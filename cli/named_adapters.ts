@@ -4,6 +4,7 @@ import { loadTask } from "../io/task_file.ts";
 import { UsageError } from "../tuning/usage_error.ts";
 import { type ModelFlags, openAdapter, type Opened } from "./load.ts";
 import { InvalidArgumentError } from "./terminal/arguments.ts";
+import { typeError } from "../errors/error.ts";
 
 /** An adapter and what it is called. */
 export interface NamedAdapter {
@@ -20,7 +21,8 @@ export async function loadNamed(
   const found: [string, Adapter][] = [];
   for (const { name, source } of adapters) {
     if (await loadTask(source) !== undefined) {
-      throw new TypeError(
+      throw typeError(
+        "INVALID_ARGUMENT",
         `Cannot use the adapter ${source} here: it was trained for a classifier, which writes no text`,
       );
     }

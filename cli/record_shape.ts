@@ -9,6 +9,7 @@ import {
 } from "../train/mod.ts";
 import { EXAMPLE_SHAPES, shapedBy } from "../train/examples.ts";
 import { checkRegularFile } from "../train/regular_file.ts";
+import { rangeError } from "../errors/error.ts";
 
 /** What says which records a file has. */
 export interface RecordFlags {
@@ -34,7 +35,7 @@ export async function recordShape(
   await checkRegularFile(data); // the file is read several times
   const shaped = shapedBy({ ...format && { format }, ...fields && { fields } }, first);
   for await (const record of readRecords(data)) return shaped(record).shape;
-  throw new RangeError(`Cannot use ${data}: it has no records`);
+  throw rangeError("DATA_INVALID", `Cannot use ${data}: it has no records`);
 }
 
 /** Shapes that are meant before others: those with labels, then those of prompts and answers. */

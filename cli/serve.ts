@@ -31,6 +31,7 @@ import { baseName, checkNames, loadNamed, type NamedAdapter, namedAdapter } from
 import { ADAPTERS_BASE, modelSource } from "./model_source.ts";
 import { note, print, showBytes } from "./terminal/output.ts";
 import { type HttpServer, isTaken, listenHttp } from "../platform/server.ts";
+import { failure, typeError } from "../errors/error.ts";
 
 const EXAMPLE = `
 Example:
@@ -113,7 +114,7 @@ async function listen(
   adapters: Readonly<Record<string, Adapter>>,
 ): Promise<void> {
   if (!model.spec.stacks.some(({ stack }) => stack === "decoder")) {
-    throw new TypeError(`Cannot serve ${model.architecture.name}: it writes no text`);
+    throw typeError("INVALID_ARGUMENT", `Cannot serve ${model.architecture.name}: it writes no text`);
   }
   model.tokenizer.encode(""); // throws here if the model has no tokenizer
   const context = contextLength(model);
@@ -191,9 +192,13 @@ async function started(
     return await listenHttp({ host, port }, handle);
   } catch (cause) {
     const why = isTaken(cause) ? "the port is taken; choose another with --port" : cause;
-    throw new Error(`Cannot listen on ${host}:${port}: ${why instanceof Error ? why.message : why}`, {
-      cause,
-    });
+    throw failure(
+      "INVALID_ARGUMENT",
+      `Cannot listen on ${host}:${port}: ${why instanceof Error ? why.message : why}`,
+      {
+        cause,
+      },
+    );
   }
 }
 

@@ -5,6 +5,7 @@
  * both give the same tokens.
  */
 import { MaxHeap } from "./heap.ts";
+import { rangeError } from "../errors/error.ts";
 
 /** Options of training. */
 export interface BpeOptions {
@@ -107,7 +108,8 @@ export function words(text: string, digits: BpeOptions["digits"]): readonly stri
 export function trainBpe(texts: Iterable<string>, options: BpeOptions): TokenizerJson {
   const { vocabulary, special, digits, minFrequency = 2 } = options;
   if (!Number.isInteger(vocabulary) || vocabulary < special.length + 256) {
-    throw new RangeError(
+    throw rangeError(
+      "DATA_INVALID",
       `Expected the vocabulary to be at least ${
         special.length + 256
       } (special tokens and bytes) but found ${vocabulary}`,

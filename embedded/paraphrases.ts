@@ -8,6 +8,7 @@ import { drawFacts } from "./conversations/common.ts";
 import { DESKS } from "./conversations/desks/mod.ts";
 import { expand, pick, shuffle, tidy } from "./conversations/grammar.ts";
 import type { Desk, Intent } from "./conversations/intent.ts";
+import { rangeError } from "../errors/error.ts";
 
 /** Two messages. */
 export interface MessagePair {
@@ -29,7 +30,10 @@ export function requestPair(key: Key, index: number, reasons?: readonly string[]
     [desk, desk.intents.filter(({ id }) => reasons === undefined || reasons.includes(id))] as const
   ).filter(([, intents]) => intents.length > 1);
   if (desks.length === 0) {
-    throw new RangeError(`Expected at least two requests of one desk but found ${reasons?.join(", ")}`);
+    throw rangeError(
+      "DATA_INVALID",
+      `Expected at least two requests of one desk but found ${reasons?.join(", ")}`,
+    );
   }
   const [desk, intents] = pick(fold(base, "desk"), desks);
   const [one, other] = shuffle(fold(base, "reasons"), intents) as [Intent, Intent];

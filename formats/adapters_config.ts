@@ -8,6 +8,7 @@ import { inactive, sorted } from "./config_fields.ts";
 import { ADAPTERS_COUNTS } from "./counted_fields.ts";
 import { isObject, parseJson } from "./strict_json.ts";
 import { ADAPTERS_FIELDS, type AdaptersFields, type Architecture } from "./adapters_fields.ts";
+import { rangeError, syntaxError, typeError } from "../errors/error.ts";
 
 /** Files of AdapterHub folders. */
 export const ADAPTERS_FILES = {
@@ -83,22 +84,28 @@ export function isAdaptersConfig(config: unknown): boolean {
 export function readAdaptersConfig(where: string, bytes: Uint8Array): AdaptersFolder {
   const value = parseJson(where, bytes);
   if (!isAdaptersConfig(value)) {
-    throw new SyntaxError(`Cannot read ${where}: it is no AdapterHub config, with "config" and "model_type"`);
+    throw syntaxError(
+      "FILE_INVALID",
+      `Cannot read ${where}: it is no AdapterHub config, with "config" and "model_type"`,
+    );
   }
   checkCounts(where, value, ADAPTERS_COUNTS);
   const { config, ...outer } = value as Readonly<Record<string, Json>>;
   for (const [name, text] of Object.entries({ name: outer["name"], version: outer["version"] ?? "" })) {
-    if (typeof text !== "string") throw new SyntaxError(`Cannot read ${where}: "${name}" must be a text`);
+    if (typeof text !== "string") {
+      throw syntaxError("FILE_INVALID", `Cannot read ${where}: "${name}" must be a text`);
+    }
   }
   if (!isObject(config)) {
-    throw new SyntaxError(
+    throw syntaxError(
+      "FILE_INVALID",
       `Cannot read ${where}: "config" must be an object but is ${JSON.stringify(config)}`,
     );
   }
   const fields = config as AdaptersFields;
   const list = fields["architecture"] === "union" ? fields["configs"] : [fields];
   if (!Array.isArray(list) || list.length === 0 || !list.every(isObject)) {
-    throw new SyntaxError(`Cannot read ${where}: "configs" of a union must be a list of objects`);
+    throw syntaxError("FILE_INVALID", `Cannot read ${where}: "configs" of a union must be a list of objects`);
   }
   return {
     name: outer["name"] as string,
@@ -113,7 +120,8 @@ export function readAdaptersConfig(where: string, bytes: Uint8Array): AdaptersFo
 function oneConfig(where: string, { architecture: kind = null, ...given }: AdaptersFields): AdaptersConfig {
   const architecture = kind === null ? "bottleneck" : kind;
   if (typeof architecture !== "string" || !Object.hasOwn(ADAPTERS_FIELDS, architecture)) {
-    throw new RangeError(
+    throw rangeError(
+      "ADAPTER_UNSUPPORTED",
       `Cannot load ${where}: the architecture ${JSON.stringify(kind)} is not known; known are ${
         Object.keys(ADAPTERS_FIELDS).join(", ")
       } and union`,
@@ -122,7 +130,8 @@ function oneConfig(where: string, { architecture: kind = null, ...given }: Adapt
   const known = ADAPTERS_FIELDS[architecture as Architecture];
   const odd = Object.entries(given).find(([name, value]) => !Object.hasOwn(known, name) && !inactive(value));
   if (odd !== undefined) {
-    throw new RangeError(
+    throw rangeError(
+      "ADAPTER_UNSUPPORTED",
       `Cannot load ${where}: the field "${odd[0]}" (${
         JSON.stringify(odd[1])
       }) of a ${architecture} config is not known ` +
@@ -150,7 +159,8 @@ function checkKinds(where: string, known: AdaptersFields, fields: AdaptersFields
   for (const [name, value] of Object.entries(fields)) {
     const free = known[name] === null || FREE.includes(name);
     if (!free && kind(value) !== kind(known[name]!)) {
-      throw new TypeError(
+      throw typeError(
+        "FILE_INVALID",
         `Expected the field "${name}" of ${where} to be a ${kind(known[name]!)} but found ${
           JSON.stringify(value)
         }`,

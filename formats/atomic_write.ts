@@ -4,6 +4,7 @@
  */
 import { closeSync, fsyncSync, openSync, renameSync, unlinkSync } from "node:fs";
 import { systemCode, writeAt } from "../platform/files.ts";
+import { failure } from "../errors/error.ts";
 
 /** A sink for bytes in order. */
 export interface ByteSink {
@@ -78,9 +79,13 @@ function writing<T>(path: string, work: () => T): T {
   try {
     return work();
   } catch (cause) {
-    throw new Error(`Cannot write ${path}: ${(cause as Error).message}; what was there before is whole`, {
-      cause,
-    });
+    throw failure(
+      "CANNOT_WRITE",
+      `Cannot write ${path}: ${(cause as Error).message}; what was there before is whole`,
+      {
+        cause,
+      },
+    );
   }
 }
 

@@ -12,6 +12,7 @@ import { dynamicMap, FP4_MAP, NF4_MAP } from "./bitsandbytes_maps.ts";
 import type { RawTensor, SafetensorsFile } from "./safetensors.ts";
 import { isObject, parseJson } from "./strict_json.ts";
 import type { StoredTensor, TensorFile } from "./tensor_file.ts";
+import { rangeError, syntaxError } from "../errors/error.ts";
 
 const STATE = /^(.+)\.quant_state\.bitsandbytes__(nf4|fp4)$/;
 
@@ -52,7 +53,7 @@ export function bitsandbytesView(file: SafetensorsFile): TensorFile {
     /\.(quant_map|nested_absmax|nested_quant_map|weight_format)$/.test(name)
   );
   if (left !== undefined) {
-    throw new RangeError(`Cannot read "${left}": the rest of its bitsandbytes group is missing`);
+    throw rangeError("FILE_INVALID", `Cannot read "${left}": the rest of its bitsandbytes group is missing`);
   }
   return { tensors, metadata: file.metadata, close: () => file.close() };
 }
@@ -102,13 +103,17 @@ function eightBit(file: SafetensorsFile, scales: RawTensor): Group {
   const name = `${stem}weight`;
   const weight = file.raw.get(name);
   if (weight?.type !== "I8" || weight.shape.length !== 2) {
-    throw new RangeError(`Cannot read "${scales.name}": expected "${name}" to be an I8 matrix beside it`);
+    throw rangeError(
+      "FILE_INVALID",
+      `Cannot read "${scales.name}": expected "${name}" to be an I8 matrix beside it`,
+    );
   }
   const [rows] = weight.shape as readonly [number, number];
   part(file, name, scales.name, 4 * rows);
   const format = file.raw.get(`${stem}weight_format`);
   if (format && format.read().some((byte) => byte !== 0)) {
-    throw new RangeError(
+    throw rangeError(
+      "FILE_UNSUPPORTED",
       `Cannot read "${name}": only the row-major weight_format 0 is supported; save it again with a newer bitsandbytes`,
     );
   }
@@ -141,9 +146,12 @@ function assembled(
 
 function part(file: SafetensorsFile, group: string, name: string, bytes: number): RawTensor {
   const raw = file.raw.get(name);
-  if (!raw) throw new RangeError(`Cannot read "${group}": its bitsandbytes group has no "${name}"`);
+  if (!raw) {
+    throw rangeError("FILE_INVALID", `Cannot read "${group}": its bitsandbytes group has no "${name}"`);
+  }
   if (raw.byteLength !== bytes) {
-    throw new RangeError(
+    throw rangeError(
+      "FILE_INVALID",
       `Cannot read "${group}": expected "${name}" to have ${bytes} bytes but found ${raw.byteLength}`,
     );
   }
@@ -169,7 +177,8 @@ function decodesTo(where: string, dtype: unknown): StoredTensor["decodesTo"] {
     case "float32":
       return "f32";
     default:
-      throw new RangeError(
+      throw rangeError(
+        "FILE_INVALID",
         `Cannot read ${where}: expected dtype float16, bfloat16 or float32 but found ${
           JSON.stringify(dtype)
         }`,
@@ -183,10 +192,14 @@ function readState(name: string, raw: RawTensor): State {
   const field = (key: string): unknown => isObject(json) ? json[key] : undefined;
   const shape = field("shape");
   if (!Array.isArray(shape) || !shape.every((n) => Number.isSafeInteger(n) && n >= 0)) {
-    throw new SyntaxError(`Cannot parse ${where}: its shape ${JSON.stringify(shape)} is not a list of sizes`);
+    throw syntaxError(
+      "FILE_INVALID",
+      `Cannot parse ${where}: its shape ${JSON.stringify(shape)} is not a list of sizes`,
+    );
   }
   if (field("blocksize") !== CODE_BLOCK) {
-    throw new RangeError(
+    throw rangeError(
+      "FILE_INVALID",
       `Cannot read "${name}": expected blocksize ${CODE_BLOCK} but found ${field("blocksize")}`,
     );
   }
@@ -195,7 +208,8 @@ function readState(name: string, raw: RawTensor): State {
   if (nestedBlock === undefined) return { shape, nested: false, offset: 0, decodesTo: rounded };
   const offset = field("nested_offset");
   if (nestedBlock !== NESTED_BLOCK || field("nested_dtype") !== "float32" || typeof offset !== "number") {
-    throw new RangeError(
+    throw rangeError(
+      "FILE_INVALID",
       `Cannot read "${name}": expected nested_blocksize ${NESTED_BLOCK} of float32 with a nested_offset but found ${nestedBlock} of ${
         field("nested_dtype")
       } with ${offset}`,
@@ -210,7 +224,8 @@ function checkMap(file: SafetensorsFile, group: string, name: string, expected: 
   const found = new Float32Array(bytes.buffer, bytes.byteOffset, expected.length);
   const wrong = expected.findIndex((value, i) => !(Math.abs(value - found[i]!) <= 1e-6 * Math.abs(value)));
   if (wrong >= 0) {
-    throw new RangeError(
+    throw rangeError(
+      "FILE_INVALID",
       `Cannot read "${group}": "${name}" is not the standard table; entry ${wrong} is ${
         found[wrong]
       } instead of ${expected[wrong]}`,

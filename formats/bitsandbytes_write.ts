@@ -7,6 +7,7 @@ import { dynamicMap, FP4_MAP, NF4_MAP } from "./bitsandbytes_maps.ts";
 import type { NumberType } from "./plain_numbers.ts";
 import type { RawTensor } from "./safetensors.ts";
 import type { JsonObject, StoredTensor } from "./tensor_file.ts";
+import { rangeError, typeError } from "../errors/error.ts";
 
 /** The dtype in which the codes are stored: the same bytes with another shape. */
 export type CodeStorage = "uint8" | "float16" | "bfloat16" | "float32";
@@ -74,7 +75,7 @@ export function bitsandbytesGroup(
     case "int8":
       return eightBit(tensor);
     default:
-      throw new TypeError(`Cannot write "${tensor.name}" for bitsandbytes: it has no ${dtype}`);
+      throw typeError("CANNOT_SAVE", `Cannot write "${tensor.name}" for bitsandbytes: it has no ${dtype}`);
   }
 }
 
@@ -130,7 +131,10 @@ function fourBit(
   const codes = Math.ceil(n / 2);
   const [type, width] = STORAGES[storage];
   if (codes % width !== 0) {
-    throw new RangeError(`Cannot store the ${codes} bytes of codes of "${name}" as ${storage}: use "uint8"`);
+    throw rangeError(
+      "CANNOT_SAVE",
+      `Cannot store the ${codes} bytes of codes of "${name}" as ${storage}: use "uint8"`,
+    );
   }
   const state = { quant_type: code, blocksize: CODE_BLOCK, dtype, shape };
   const map = f32Bytes(code === "nf4" ? NF4_MAP : FP4_MAP);
@@ -165,7 +169,8 @@ function fourBit(
 function eightBit(tensor: StoredTensor): readonly RawTensor[] {
   const { name, shape } = tensor;
   if (!name.endsWith(".weight")) {
-    throw new RangeError(
+    throw rangeError(
+      "CANNOT_SAVE",
       `Cannot write "${name}" for bitsandbytes: the name of an int8 weight must end in ".weight"`,
     );
   }
@@ -183,7 +188,8 @@ function checkedBytes(tensor: StoredTensor): Uint8Array {
   const bytes = tensor.read();
   const expected = byteLength(tensor.dtype, tensor.shape);
   if (bytes.length !== expected) {
-    throw new RangeError(
+    throw rangeError(
+      "CANNOT_SAVE",
       `Cannot write "${tensor.name}": expected ${expected} bytes but found ${bytes.length}`,
     );
   }

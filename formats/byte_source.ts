@@ -1,6 +1,7 @@
 /** Sources of a weight file's bytes: a file on disk read by ranges, or bytes in memory. */
 import { closeSync, fstatSync, openSync } from "node:fs";
 import { readAt } from "../platform/files.ts";
+import { rangeError, typeError } from "../errors/error.ts";
 
 /** Random access to a run of bytes. */
 export interface ByteSource {
@@ -45,20 +46,21 @@ export function fileSource(path: string): ByteSource {
   const info = fstatSync(file);
   if (!info.isFile()) {
     closeSync(file);
-    throw new TypeError(
+    throw typeError(
+      "FILE_INVALID",
       `Expected "${path}" to be a file but found ${info.isDirectory() ? "a folder" : "a device"}`,
     );
   }
   let open = true;
   const check = (offset: number, length: number): void => {
-    if (!open) throw new TypeError(`Cannot read "${path}": it was closed`);
+    if (!open) throw typeError("FREED", `Cannot read "${path}": it was closed`);
     checkRange(path, offset, length, info.size);
   };
   const fill = (offset: number, target: Uint8Array): void => {
     const filled = readAt(file, offset, target);
     // The file has been truncated since it was opened.
     if (filled < target.length) {
-      throw new RangeError(`Cannot read "${path}": it was cut to ${offset + filled} bytes`);
+      throw rangeError("FILE_INVALID", `Cannot read "${path}": it was cut to ${offset + filled} bytes`);
     }
   };
   return {
@@ -114,6 +116,9 @@ function checkRange(name: string, offset: number, length: number, end: number): 
     !Number.isSafeInteger(offset) || !Number.isSafeInteger(length) || offset < 0 || length < 0 ||
     offset + length > end
   ) {
-    throw new RangeError(`Cannot read ${length} bytes at ${offset} of "${name}": it has ${end} bytes`);
+    throw rangeError(
+      "FILE_INVALID",
+      `Cannot read ${length} bytes at ${offset} of "${name}": it has ${end} bytes`,
+    );
   }
 }

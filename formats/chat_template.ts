@@ -4,6 +4,7 @@
  * provides.
  */
 import { Template } from "@huggingface/jinja";
+import { syntaxError, typeError } from "../errors/error.ts";
 
 /** One turn of a conversation; templates may read further fields (`tool_calls`, `name`, …). */
 export interface ChatMessage {
@@ -43,7 +44,11 @@ export function chatTemplate(
   try {
     template = new Template(source);
   } catch (cause) {
-    throw new SyntaxError(`Cannot parse the chat template: ${(cause as Error).message}`, { cause });
+    throw syntaxError(
+      "TOKENIZER_UNSUPPORTED",
+      `Cannot parse the chat template: ${(cause as Error).message}`,
+      { cause },
+    );
   }
   return (messages, { addGenerationPrompt = false, variables = {} } = {}) =>
     template.render({
@@ -77,7 +82,8 @@ export function chatTemplateSource(field: unknown): string | undefined {
     : Object.entries(field);
   const found = named.find(([name]) => name === "default")?.[1];
   if (typeof found !== "string") {
-    throw new TypeError(
+    throw typeError(
+      "TOKENIZER_UNSUPPORTED",
       `Expected a chat template named "default" but found ${named.map(([name]) => `"${name}"`).join(", ")}`,
     );
   }

@@ -9,6 +9,7 @@ import { openSafetensors, openSafetensorsIndex } from "./safetensors.ts";
 import { withRopeScaling } from "./rope_config.ts";
 import { isObject, parseJson } from "./strict_json.ts";
 import type { JsonObject, TensorFile } from "./tensor_file.ts";
+import { syntaxError, typeError } from "../errors/error.ts";
 
 /**
  * An open checkpoint, with Hugging Face names and layouts for any kind of file. Close its `tensors` when
@@ -47,7 +48,8 @@ export function openCheckpoint(path: string): Checkpoint {
   const folder = path.endsWith("/") ? path : `${path}/`;
   if (!names.has("config.json")) {
     const gguf = [...names].find((name) => name.endsWith(".gguf"));
-    throw new TypeError(
+    throw typeError(
+      "FILE_NOT_FOUND",
       gguf
         ? `Cannot open "${path}": it has no config.json; to open the GGUF file in it, give the path of "${gguf}"`
         : names.has("adapter_config.json")
@@ -57,7 +59,9 @@ export function openCheckpoint(path: string): Checkpoint {
     );
   }
   const config = parseJson(`${folder}config.json`, readFileSync(`${folder}config.json`));
-  if (!isObject(config)) throw new SyntaxError(`Cannot read ${folder}config.json: it is not a JSON object`);
+  if (!isObject(config)) {
+    throw syntaxError("FILE_INVALID", `Cannot read ${folder}config.json: it is not a JSON object`);
+  }
   checkCounts(`${folder}config.json`, config, MODEL_COUNTS);
   checkQuantization(path, config);
   return { kind: "folder", config: withRopeScaling(config), tensors: openWeights(path, folder, names) };
@@ -65,7 +69,7 @@ export function openCheckpoint(path: string): Checkpoint {
 
 function openFile(path: string): Checkpoint {
   if (!path.endsWith(".gguf")) {
-    throw new TypeError(`Cannot open "${path}": expected a folder or a .gguf file`);
+    throw typeError("FILE_NOT_FOUND", `Cannot open "${path}": expected a folder or a .gguf file`);
   }
   const file = openGguf(path);
   try {
@@ -92,7 +96,8 @@ function openWeights(path: string, folder: string, names: ReadonlySet<string>): 
   const index = "model.safetensors.index.json";
   if (!names.has("model.safetensors") && !names.has(index)) {
     const pickle = [...names].find((name) => /\.(bin|pt|pth|ckpt)$/.test(name));
-    throw new TypeError(
+    throw typeError(
+      pickle ? "PICKLE_REFUSED" : "FILE_NOT_FOUND",
       pickle
         ? `Cannot open "${path}": "${pickle}" is a pickle file, which can run code when it is read; convert it to safetensors`
         : `Cannot open "${path}": it has no model.safetensors and no ${index}`,
@@ -115,7 +120,8 @@ function checkQuantization(path: string, config: JsonObject): void {
   if (quantization === undefined || quantization === null) return;
   const method = isObject(quantization) ? quantization["quant_method"] : quantization;
   if (method !== "bitsandbytes") {
-    throw new TypeError(
+    throw typeError(
+      "FILE_UNSUPPORTED",
       `Cannot open "${path}": expected quant_method "bitsandbytes" but found ${JSON.stringify(method)}`,
     );
   }

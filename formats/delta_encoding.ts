@@ -3,6 +3,7 @@
  * low ones first, the high bit set where more follow (LEB128). The indices of a mask of 0.5 % take about 1.5
  * bytes each instead of four.
  */
+import { rangeError, syntaxError } from "../errors/error.ts";
 
 /** Whether numbers are nonnegative and strictly increasing. */
 export function isStrictlyIncreasing(numbers: ArrayLike<number>): boolean {
@@ -19,7 +20,7 @@ export function isStrictlyIncreasing(numbers: ArrayLike<number>): boolean {
  */
 export function packIncreasing(numbers: Int32Array): Uint8Array<ArrayBuffer> {
   if (!isStrictlyIncreasing(numbers)) {
-    throw new RangeError("Expected integers that rise from 0 but found others");
+    throw rangeError("FILE_INVALID", "Expected integers that rise from 0 but found others");
   }
   const bytes = new Uint8Array(5 * numbers.length);
   let [n, last] = [0, -1];
@@ -46,11 +47,13 @@ export function unpackIncreasing(bytes: Uint8Array): Int32Array {
     if (byte >= 128) continue;
     last += rest + 1;
     if (last >= 2 ** 31) {
-      throw new SyntaxError(`Cannot read rising integers: number ${numbers.length} is ${last}`);
+      throw syntaxError("FILE_INVALID", `Cannot read rising integers: number ${numbers.length} is ${last}`);
     }
     numbers.push(last);
     [rest, factor] = [0, 1];
   }
-  if (factor > 1) throw new SyntaxError("Cannot read rising integers: the bytes end inside a number");
+  if (factor > 1) {
+    throw syntaxError("FILE_INVALID", "Cannot read rising integers: the bytes end inside a number");
+  }
   return Int32Array.from(numbers);
 }

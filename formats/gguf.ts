@@ -18,6 +18,7 @@ import { ggufDtype } from "./gguf_types.ts";
 import { pieces } from "./chunks.ts";
 import { checkTensorName } from "./tensor_file.ts";
 import type { StoredTensor, TensorFile } from "./tensor_file.ts";
+import { rangeError, syntaxError } from "../errors/error.ts";
 
 /** An open GGUF file; tensors under the file's own names, shapes in our order (the last axis is contiguous). */
 export interface GgufFile extends TensorFile {
@@ -77,7 +78,8 @@ export function alignmentOf(file: string, fields: ReadonlyMap<string, GgufValue>
   if (field === undefined) return 32;
   const n = field.type === "u32" ? field.value : NaN;
   if (!(n > 0 && n <= 1 << 20 && (n & (n - 1)) === 0)) {
-    throw new RangeError(
+    throw rangeError(
+      "FILE_INVALID",
       `Cannot use ${file}: expected general.alignment to be a power of two up to 1048576 but found ${
         plainGgufValue(field)
       }`,
@@ -102,12 +104,13 @@ interface Entry {
 function readVersion(file: string, from: Cursor): number {
   const head = from.take("the GGUF header", 8);
   if (head.getUint32(0, false) !== 0x47475546) {
-    throw new SyntaxError(`Cannot read ${file}: it is not a GGUF file`);
+    throw syntaxError("FILE_INVALID", `Cannot read ${file}: it is not a GGUF file`);
   }
   const version = head.getUint32(4, true);
   if (version !== 2 && version !== 3) {
     const found = version > 0 && version % 65536 === 0 ? "a big-endian file" : `version ${version}`;
-    throw new SyntaxError(
+    throw syntaxError(
+      "FILE_UNSUPPORTED",
       `Cannot read ${file}: expected little-endian GGUF version 2 or 3 but found ${found}`,
     );
   }
@@ -118,7 +121,9 @@ function readFields(file: string, from: Cursor, count: number): ReadonlyMap<stri
   const fields = new Map<string, GgufValue>();
   for (let i = 0; i < count; i++) {
     const key = from.text(`the name of metadata field ${i}`);
-    if (fields.has(key)) throw new SyntaxError(`Cannot read ${file}: metadata "${key}" occurs twice`);
+    if (fields.has(key)) {
+      throw syntaxError("FILE_INVALID", `Cannot read ${file}: metadata "${key}" occurs twice`);
+    }
     fields.set(key, readGgufValue(file, key, from));
   }
   return fields;
@@ -129,12 +134,14 @@ function readEntry(file: string, from: Cursor): Entry {
   checkTensorName(file, name);
   const where = `tensor "${name}" of ${file}`;
   const rank = from.take(where, 4).getUint32(0, true);
-  if (rank > 4) throw new RangeError(`Cannot read ${where}: it claims ${rank} axes; GGUF allows 4`);
+  if (rank > 4) {
+    throw rangeError("FILE_INVALID", `Cannot read ${where}: it claims ${rank} axes; GGUF allows 4`);
+  }
   const dims = from.take(where, 8 * rank);
   const shape = Array.from({ length: rank }, (_, i) => Number(dims.getBigUint64(8 * (rank - 1 - i), true)));
   const tail = from.take(where, 12);
   if (!shape.every(Number.isSafeInteger) || !Number.isSafeInteger(size(shape))) {
-    throw new RangeError(`Cannot read ${where}: its shape ${showShape(shape)} is too large`);
+    throw rangeError("FILE_INVALID", `Cannot read ${where}: its shape ${showShape(shape)} is too large`);
   }
   return {
     name,
@@ -153,10 +160,11 @@ function placeTensors(
   const tensors = new Map<string, StoredTensor>();
   for (const { name, dtype, shape, offset } of entries) {
     const where = `tensor "${name}" of ${source.name}`;
-    if (tensors.has(name)) throw new SyntaxError(`Cannot read ${where}: the name occurs twice`);
+    if (tensors.has(name)) throw syntaxError("FILE_INVALID", `Cannot read ${where}: the name occurs twice`);
     const length = bytesOf(where, dtype, shape);
     if (dataStart + offset + length > source.byteLength) {
-      throw new RangeError(
+      throw rangeError(
+        "FILE_INVALID",
         `Cannot read ${where}: its data end at byte ${
           dataStart + offset + length
         } but the file has ${source.byteLength}`,
@@ -176,7 +184,8 @@ function placeTensors(
   for (const { name, offset } of [...entries].sort((a, b) => a.offset - b.offset)) {
     const bytes = tensors.get(name)!.byteLength;
     if (offset !== expected) {
-      throw new RangeError(
+      throw rangeError(
+        "FILE_INVALID",
         `Cannot read tensor "${name}" of ${source.name}: its data start at ${offset}, which ${
           offset % alignment !== 0
             ? `is not aligned to ${alignment}`
@@ -195,6 +204,6 @@ function bytesOf(where: string, dtype: DType, shape: Shape): number {
   try {
     return byteLength(dtype, shape);
   } catch (error) {
-    throw new RangeError(`Cannot read ${where}: ${(error as Error).message}`);
+    throw rangeError("FILE_INVALID", `Cannot read ${where}: ${(error as Error).message}`);
   }
 }

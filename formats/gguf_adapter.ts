@@ -17,6 +17,7 @@ import type { GgufContent } from "./gguf_model.ts";
 import { type GgufArchitecture, ggufName, huggingFaceName, relayout } from "./gguf_names.ts";
 import { fromInterleaved, reorderRows, toInterleaved, transposed } from "./relayout.ts";
 import type { JsonObject, StoredTensor, WritableTensor } from "./tensor_file.ts";
+import { rangeError, typeError } from "../errors/error.ts";
 
 /** One adapted matrix, in Hugging Face's order of rows. */
 export interface GgufLoraLayer<T = StoredTensor> {
@@ -64,16 +65,21 @@ export function ggufLora({ metadata, tensors }: GgufFile, config: JsonObject): G
   const architecture = architectureOf(config);
   const alpha = metadata.get("adapter.lora.alpha") ?? 0;
   if (typeof alpha !== "number" || !Number.isFinite(alpha)) {
-    throw new RangeError(`Expected adapter.lora.alpha to be a number but found ${alpha}`);
+    throw rangeError("FILE_INVALID", `Expected adapter.lora.alpha to be a number but found ${alpha}`);
   }
   const stems = new Set([...tensors.keys()].map((name) => {
     const stem = /^(.+)\.lora_[ab]$/.exec(name)?.[1];
     if (stem !== undefined) return stem;
-    throw new RangeError(`Cannot load this GGUF adapter: "${name}" is no factor (.lora_a or .lora_b)`);
+    throw rangeError(
+      "ADAPTER_UNSUPPORTED",
+      `Cannot load this GGUF adapter: "${name}" is no factor (.lora_a or .lora_b)`,
+    );
   }));
   const factor = (name: string): StoredTensor => {
     const found = tensors.get(name);
-    if (found === undefined) throw new RangeError(`Cannot load this GGUF adapter: "${name}" is missing`);
+    if (found === undefined) {
+      throw rangeError("ADAPTER_UNSUPPORTED", `Cannot load this GGUF adapter: "${name}" is missing`);
+    }
     return found;
   };
   const layers = [...stems].map((stem) =>
@@ -124,7 +130,7 @@ export function ggufLoraContent(
 ): GgufContent {
   const architecture = architectureOf(config);
   if (alpha === 0 || !Number.isFinite(alpha)) {
-    throw new RangeError(`Expected alpha to be a number other than 0 but found ${alpha}`);
+    throw rangeError("FILE_INVALID", `Expected alpha to be a number other than 0 but found ${alpha}`);
   }
   const text = (value: string): GgufValue => ({ type: "string", value });
   const fields = new Map<string, GgufValue>([
@@ -144,7 +150,8 @@ export function ggufLoraContent(
 function checkKind(metadata: GgufFile["metadata"], architecture: GgufArchitecture): void {
   const general = metadata.get("general.type");
   if (general !== "adapter") {
-    throw new TypeError(
+    throw typeError(
+      "ADAPTER_UNSUPPORTED",
       `Cannot load this GGUF file as an adapter: expected general.type "adapter" but found ${
         general === undefined ? "none (a model)" : JSON.stringify(general)
       }`,
@@ -152,16 +159,21 @@ function checkKind(metadata: GgufFile["metadata"], architecture: GgufArchitectur
   }
   const type = metadata.get("adapter.type");
   if (type !== "lora") {
-    throw new TypeError(`Cannot load this GGUF adapter: expected adapter.type "lora" but found ${type}`);
+    throw typeError(
+      "ADAPTER_UNSUPPORTED",
+      `Cannot load this GGUF adapter: expected adapter.type "lora" but found ${type}`,
+    );
   }
   if (metadata.has("adapter.alora.invocation_tokens")) {
-    throw new TypeError(
+    throw typeError(
+      "ADAPTER_UNSUPPORTED",
       "Cannot load this GGUF adapter: activated LoRA, on only after given tokens, is not supported",
     );
   }
   const found = metadata.get("general.architecture");
   if (found !== architecture) {
-    throw new TypeError(
+    throw typeError(
+      "ADAPTER_MISMATCH",
       `Cannot load this GGUF adapter: it is for architecture ${found}, but the model is ${architecture}`,
     );
   }
@@ -176,12 +188,16 @@ function layerOf(
 ): GgufLoraLayer {
   const name = stem.endsWith(".weight") ? huggingFaceName(architecture, stem) : undefined;
   if (name === undefined) {
-    throw new RangeError(`Cannot load this GGUF adapter: a ${architecture} model has no matrix "${stem}"`);
+    throw rangeError(
+      "ADAPTER_MISMATCH",
+      `Cannot load this GGUF adapter: a ${architecture} model has no matrix "${stem}"`,
+    );
   }
   const lookedUp = stem === "token_embd.weight";
   const [rankA, rankB] = [a.shape[lookedUp ? 1 : 0], b.shape[1]];
   if (a.shape.length !== 2 || b.shape.length !== 2 || rankA !== rankB) {
-    throw new RangeError(
+    throw rangeError(
+      "ADAPTER_UNSUPPORTED",
       `Cannot load this GGUF adapter: the factors of "${stem}" do not fit together, A ${
         showShape(a.shape)
       } and B ${showShape(b.shape)}`,
@@ -211,7 +227,8 @@ function stored(
 ): readonly WritableTensor[] {
   const stem = ggufName(architecture, `${path}.weight`);
   if (stem === undefined || stem === "position_embd.weight") {
-    throw new TypeError(
+    throw typeError(
+      "CANNOT_SAVE",
       `Cannot write this adapter to GGUF: llama.cpp applies none at "${path}"; merge the adapter and save the model`,
     );
   }

@@ -4,6 +4,7 @@ import { gemmaFields, gemmaWindow } from "./gguf_gemma.ts";
 import type { GgufValue } from "./gguf_metadata.ts";
 import { ropeFields, ropeScaling } from "./gguf_rope.ts";
 import type { JsonObject } from "./tensor_file.ts";
+import { rangeError, typeError } from "../errors/error.ts";
 
 /** Facts about a model that follow from its tensors rather than its metadata. */
 export interface TensorFacts {
@@ -36,14 +37,15 @@ export function ggufArchitecture(metadata: ReadonlyMap<string, unknown>): GgufAr
   const found = metadata.get("general.architecture");
   const known = ARCHITECTURES.find((name) => name === found);
   if (known === undefined) {
-    throw new TypeError(
+    throw typeError(
+      "FILE_UNSUPPORTED",
       `Cannot read this GGUF file: expected architecture ${ARCHITECTURES.slice(0, -1).join(", ")} or ${
         ARCHITECTURES.at(-1)
       } but found ${found}`,
     );
   }
   if (Number(metadata.get(`${known}.expert_count`) ?? 0) === 0) return known;
-  throw new TypeError(`Cannot read this GGUF file: mixtures of experts are not supported`);
+  throw typeError("FILE_UNSUPPORTED", `Cannot read this GGUF file: mixtures of experts are not supported`);
 }
 
 /**
@@ -57,7 +59,10 @@ export function configFromGguf(metadata: ReadonlyMap<string, unknown>, facts: Te
   const number = (key: string, otherwise?: number): number => {
     const value = at(key) ?? otherwise;
     if (typeof value === "number") return value;
-    throw new RangeError(`Expected metadata ${architecture}.${key} to be a number but found ${value}`);
+    throw rangeError(
+      "FILE_INVALID",
+      `Expected metadata ${architecture}.${key} to be a number but found ${value}`,
+    );
   };
   const token = (name: string): unknown => metadata.get(`tokenizer.ggml.${name}_token_id`);
   const tokens = Object.fromEntries(
@@ -189,7 +194,7 @@ export function ggufFromConfig(config: JsonObject): ReadonlyMap<string, GgufValu
 export function architectureOf(config: JsonObject): GgufArchitecture {
   const type = config["model_type"];
   if (config["mlp_bias"] === true) {
-    throw new TypeError(`Cannot write GGUF: biases in the feed-forward part are not supported`);
+    throw typeError("CANNOT_SAVE", `Cannot write GGUF: biases in the feed-forward part are not supported`);
   }
   switch (type) {
     case "llama":
@@ -198,21 +203,22 @@ export function architectureOf(config: JsonObject): GgufArchitecture {
     case "qwen3":
     case "smollm3":
       if (config["attention_bias"] === true) {
-        throw new TypeError(`Cannot write GGUF: a ${type} with attention_bias is not supported`);
+        throw typeError("CANNOT_SAVE", `Cannot write GGUF: a ${type} with attention_bias is not supported`);
       }
       if (type === "smollm3") checkRotary(config);
       return type;
     case "gemma":
     case "gemma3_text":
       if (config["attention_bias"] === true) {
-        throw new TypeError(`Cannot write GGUF: a ${type} with attention_bias is not supported`);
+        throw typeError("CANNOT_SAVE", `Cannot write GGUF: a ${type} with attention_bias is not supported`);
       }
       return type === "gemma" ? "gemma" : "gemma3";
     case "qwen2":
     case "gpt2":
       return type;
     default:
-      throw new TypeError(
+      throw typeError(
+        "CANNOT_SAVE",
         "Cannot write GGUF: expected model_type llama, mistral, qwen2, qwen3, smollm3, gemma, gemma3_text or gpt2 but found " +
           `${type}`,
       );
@@ -225,7 +231,8 @@ function checkRotary({ no_rope_layers: given, no_rope_layer_interval: interval =
     ? given.every((has, layer) => has === Number((layer + 1) % 4 !== 0))
     : interval === 4;
   if (!fourth) {
-    throw new TypeError(
+    throw typeError(
+      "CANNOT_SAVE",
       "Cannot write GGUF: a smollm3 whose blocks without positions are not every fourth is not supported",
     );
   }
@@ -235,7 +242,7 @@ function checkRotary({ no_rope_layers: given, no_rope_layer_interval: interval =
 function windowFields(config: JsonObject): readonly (readonly [string, GgufValue])[] {
   const type = String(config["model_type"]);
   if (["qwen2", "qwen3", "smollm3"].includes(type) && config["use_sliding_window"] === true) {
-    throw new TypeError(`Cannot write GGUF: a ${type} with use_sliding_window is not supported`);
+    throw typeError("CANNOT_SAVE", `Cannot write GGUF: a ${type} with use_sliding_window is not supported`);
   }
   const window = config["sliding_window"];
   if (type !== "mistral" || typeof window !== "number") return [];
@@ -246,7 +253,7 @@ function windowFields(config: JsonObject): readonly (readonly [string, GgufValue
 export function numberOf(config: JsonObject, key: string, otherwise?: number): number {
   const value = config[key] ?? otherwise;
   if (typeof value !== "number") {
-    throw new TypeError(`Expected config field "${key}" to be a number but found ${value}`);
+    throw typeError("FILE_INVALID", `Expected config field "${key}" to be a number but found ${value}`);
   }
   return value;
 }

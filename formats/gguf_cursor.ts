@@ -1,5 +1,6 @@
 /** Reads a GGUF header front to back through a window, never past the end of the file. */
 import type { ByteSource } from "./byte_source.ts";
+import { rangeError, syntaxError } from "../errors/error.ts";
 
 /** A position in a header that advances with each read. */
 export interface Cursor {
@@ -25,7 +26,8 @@ export function cursor(source: ByteSource): Cursor {
   let at = 0; // the next byte's offset in the file
   const take = (what: string, length: number): DataView => {
     if (length > source.byteLength - at) {
-      throw new RangeError(
+      throw rangeError(
+        "FILE_INVALID",
         `Cannot read ${source.name}: ${what} takes ${length} bytes at ${at} but the file has ${source.byteLength}`,
       );
     }
@@ -40,7 +42,8 @@ export function cursor(source: ByteSource): Cursor {
   const count = (what: string, least: number): number => {
     const n = take(what, 8).getBigUint64(0, true);
     if (n * BigInt(least) > BigInt(source.byteLength - at)) {
-      throw new RangeError(
+      throw rangeError(
+        "FILE_INVALID",
         `Cannot read ${source.name}: ${what} claims ${n} but only ${source.byteLength - at} bytes follow`,
       );
     }
@@ -56,7 +59,8 @@ export function cursor(source: ByteSource): Cursor {
       try {
         return decoder.decode(view);
       } catch {
-        throw new SyntaxError(
+        throw syntaxError(
+          "FILE_INVALID",
           `Cannot read ${source.name}: ${what} at byte ${at - view.byteLength} is not UTF-8`,
         );
       }

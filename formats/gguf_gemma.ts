@@ -5,6 +5,7 @@
  */
 import type { GgufValue } from "./gguf_metadata.ts";
 import type { JsonObject } from "./tensor_file.ts";
+import { rangeError, typeError } from "../errors/error.ts";
 
 /** Number of blocks in a period, the last of which sees all keys. */
 const PERIOD = 6;
@@ -33,7 +34,7 @@ export function gemmaFields(
 ): JsonObject {
   for (const key of ["attn_logit_softcapping", "final_logit_softcapping"]) {
     if (Number(at(key) ?? 0) !== 0) {
-      throw new RangeError(`Cannot read this GGUF file: ${key} ${at(key)} is not supported`);
+      throw rangeError("FILE_UNSUPPORTED", `Cannot read this GGUF file: ${key} ${at(key)} is not supported`);
     }
   }
   if (architecture === "gemma") {
@@ -78,7 +79,7 @@ export function gemmaWindow(config: JsonObject): readonly (readonly [string, Ggu
     ? `with query_pre_attn_scalar ${number("query_pre_attn_scalar", 256)} for heads of ${headDim}`
     : undefined;
   if (reason !== undefined) {
-    throw new TypeError(`Cannot write GGUF: a gemma3_text ${reason} is not supported`);
+    throw typeError("CANNOT_SAVE", `Cannot write GGUF: a gemma3_text ${reason} is not supported`);
   }
   return [["attention.sliding_window", { type: "u32", value: number("sliding_window", 4096) }]];
 }

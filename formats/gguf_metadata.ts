@@ -3,6 +3,7 @@
  * in the GGUF specification: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
  */
 import type { Cursor } from "./gguf_cursor.ts";
+import { rangeError, syntaxError } from "../errors/error.ts";
 
 /** Scalar value types; their codes in the file are their indices in `CODES`. */
 export type GgufScalar =
@@ -108,7 +109,7 @@ function readType(file: string, key: string, from: Cursor): typeof CODES[number]
   const code = from.take(`the type of "${key}"`, 4).getUint32(0, true);
   const type = CODES[code];
   if (type === undefined) {
-    throw new SyntaxError(`Cannot read ${file}: metadata "${key}" has unknown type ${code}`);
+    throw syntaxError("FILE_INVALID", `Cannot read ${file}: metadata "${key}" has unknown type ${code}`);
   }
   return type;
 }
@@ -122,7 +123,8 @@ function readTyped(
 ): GgufValue {
   if (type !== "array") return { type, value: readScalar(file, key, from, type) } as GgufValue;
   if (depth === DEPTH_LIMIT) {
-    throw new SyntaxError(
+    throw syntaxError(
+      "FILE_INVALID",
       `Cannot read ${file}: metadata "${key}" nests arrays more than ${DEPTH_LIMIT} deep`,
     );
   }
@@ -168,7 +170,10 @@ function readScalar(
     case "bool": {
       const byte = from.take(what, 1).getUint8(0);
       if (byte > 1) {
-        throw new SyntaxError(`Cannot read ${file}: ${what} is a truth value but its byte is ${byte}`);
+        throw syntaxError(
+          "FILE_INVALID",
+          `Cannot read ${file}: ${what} is a truth value but its byte is ${byte}`,
+        );
       }
       return byte === 1;
     }
@@ -233,7 +238,7 @@ function scalarBytes(key: string, type: Exclude<GgufScalar, "string">, value: Gg
       break;
   }
   if (integerOf(view, type) !== BigInt(value as number)) {
-    throw new RangeError(`Cannot write metadata "${key}": ${value} does not fit ${type}`);
+    throw rangeError("CANNOT_SAVE", `Cannot write metadata "${key}": ${value} does not fit ${type}`);
   }
   return bytes;
 }

@@ -23,6 +23,7 @@ import { ggufFileType } from "./gguf_types.ts";
 import { halfToF32 } from "./plain_numbers.ts";
 import { fromInterleaved, reorderRows, toInterleaved, transposed } from "./relayout.ts";
 import type { JsonObject, StoredTensor, TensorFile, WritableTensor } from "./tensor_file.ts";
+import { rangeError, typeError } from "../errors/error.ts";
 
 /** A derived tensor that is not a weight; the model has no place for it. */
 const COMPUTED = /^rope_freqs\.weight$|\.attn_rot_embd\.weight$/;
@@ -58,10 +59,13 @@ export interface GgufModel {
 export function ggufModel(file: GgufFile): GgufModel {
   const architecture = ggufArchitecture(file.metadata);
   const embedding = file.tensors.get("token_embd.weight");
-  if (!embedding) throw new RangeError(`Cannot read this GGUF file: it has no tensor "token_embd.weight"`);
+  if (!embedding) {
+    throw rangeError("FILE_INVALID", `Cannot read this GGUF file: it has no tensor "token_embd.weight"`);
+  }
   const frequencies = file.tensors.get("rope_freqs.weight");
   if (frequencies && frequencies.dtype !== "f32") {
-    throw new TypeError(
+    throw typeError(
+      "FILE_INVALID",
       `Cannot read tensor "rope_freqs.weight": expected f32 but found ${frequencies.dtype}`,
     );
   }
@@ -76,7 +80,8 @@ export function ggufModel(file: GgufFile): GgufModel {
     if (COMPUTED.test(tensor.name)) continue;
     const name = huggingFaceName(architecture, tensor.name);
     if (name === undefined) {
-      throw new RangeError(
+      throw rangeError(
+        "FILE_INVALID",
         `Cannot read this GGUF file: a ${architecture} model has no tensor "${tensor.name}"`,
       );
     }
@@ -146,7 +151,10 @@ export function ggufContent(
     if (tied === true && tensor.name === "lm_head.weight") continue;
     const name = ggufName(architecture, tensor.name);
     if (name === undefined) {
-      throw new TypeError(`Cannot write GGUF: a ${architecture} model has no tensor "${tensor.name}"`);
+      throw typeError(
+        "CANNOT_SAVE",
+        `Cannot write GGUF: a ${architecture} model has no tensor "${tensor.name}"`,
+      );
     }
     list.push(asGguf(architecture, config, name, tensor));
   }
@@ -176,7 +184,9 @@ function asHuggingFace(
   const change = relayout(architecture, tensor.name);
   if (change === "none") return { ...tensor, name };
   if (change === "add_one") {
-    if (dtype !== "f32") throw new TypeError(`Cannot read ${where}: expected f32 but found ${dtype}`);
+    if (dtype !== "f32") {
+      throw typeError("FILE_INVALID", `Cannot read ${where}: expected f32 but found ${dtype}`);
+    }
     return { name, dtype, shape, byteLength: bytes, read: () => moved(tensor.read(), -1) };
   }
   if (change !== "transpose") {

@@ -1,5 +1,6 @@
 /** How a GGUF file's pre-tokenizer, which it names, splits text into words. */
 import { GPT2_PATTERN, lettersOrDigits } from "./tokenizer_split.ts";
+import { typeError } from "../errors/error.ts";
 
 const TEKKEN_WORD = (end: string): string =>
   `[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+${end}|` +
@@ -74,7 +75,8 @@ export function preOf(name: string): Pre {
         ],
       };
     default:
-      throw new TypeError(
+      throw typeError(
+        "TOKENIZER_UNSUPPORTED",
         `Expected tokenizer.ggml.pre to name a known pre-tokenizer (such as gpt-2, smollm, llama-bpe, qwen2, tekken) ` +
           `but found "${name}"; pass { pre } with the one that splits alike`,
       );

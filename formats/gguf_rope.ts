@@ -7,6 +7,7 @@ import type { GgufArchitecture } from "./gguf_names.ts";
 import type { GgufValue } from "./gguf_metadata.ts";
 import { isObject } from "./strict_json.ts";
 import type { JsonObject } from "./tensor_file.ts";
+import { rangeError, typeError } from "../errors/error.ts";
 
 /** Llama 3's settings in all published models; only `factor` varies (8 in 3.1, 32 in 3.2). */
 const LLAMA3 = {
@@ -36,7 +37,7 @@ export function ropeScaling(
   if (type === "yarn") {
     return { rope_type: "yarn", factor, original_max_position_embeddings: at("original_context_length") };
   }
-  throw new RangeError(`Cannot read this GGUF file: rope scaling "${type}" is not supported`);
+  throw rangeError("FILE_UNSUPPORTED", `Cannot read this GGUF file: rope scaling "${type}" is not supported`);
 }
 
 /**
@@ -55,7 +56,7 @@ export function llama3Factors(scaling: unknown, theta: number, dim: number): Flo
     .map((key) => {
       const value = scaling[key];
       if (typeof value !== "number") {
-        throw new TypeError(`Expected rope_scaling.${key} to be a number but found ${value}`);
+        throw typeError("FILE_INVALID", `Expected rope_scaling.${key} to be a number but found ${value}`);
       }
       return value;
     }) as [number, number, number, number];
@@ -79,7 +80,7 @@ export function ropeFields(config: JsonObject): readonly (readonly [string, Gguf
   const type = scaling["rope_type"] ?? scaling["type"];
   if (type === "llama3" || type === "default") return [];
   if (type !== "linear" && type !== "yarn") {
-    throw new TypeError(`Cannot write GGUF: rope_scaling "${type}" is not supported`);
+    throw typeError("CANNOT_SAVE", `Cannot write GGUF: rope_scaling "${type}" is not supported`);
   }
   const old = scaling["original_max_position_embeddings"];
   return [
@@ -100,7 +101,10 @@ function llama3FromFactors(
   const theta = Number(metadata.get(`${architecture}.rope.freq_base`) ?? 10000);
   const expected = llama3Factors(scaling, theta, 2 * factors.length)!;
   if (!factors.every((value, i) => Math.abs(value - expected[i]!) <= 1e-4 * expected[i]!)) {
-    throw new RangeError(`Cannot read this GGUF file: its rope_freqs.weight is not Llama 3's scaling`);
+    throw rangeError(
+      "FILE_INVALID",
+      `Cannot read this GGUF file: its rope_freqs.weight is not Llama 3's scaling`,
+    );
   }
   return scaling;
 }

@@ -13,6 +13,7 @@
 import { type Tokenizer, tokenizer, type TokenizerFiles } from "./tokenizer.ts";
 import { type Part, split } from "./tokenizer_split.ts";
 import { type Pre, preOf } from "./gguf_pretokenizer.ts";
+import { typeError } from "../errors/error.ts";
 
 /** The metadata of a GGUF file: keys to strings, numbers, booleans and arrays of them. */
 export type GgufMetadata = ReadonlyMap<string, unknown>;
@@ -71,7 +72,8 @@ export function ggufTokenizerFiles(
   const model = metadata.get("tokenizer.ggml.model");
   const tokens = strings(metadata, "tokenizer.ggml.tokens");
   if (model !== "gpt2" && model !== "llama") {
-    throw new TypeError(
+    throw typeError(
+      "TOKENIZER_UNSUPPORTED",
       `Expected tokenizer.ggml.model to be "gpt2" or "llama" but found ${JSON.stringify(model)}`,
     );
   }
@@ -183,7 +185,8 @@ function sentencePiece(
 ): Body {
   const scores = metadata.get("tokenizer.ggml.scores") as readonly number[] | undefined;
   if (scores?.length !== tokens.length) {
-    throw new TypeError(
+    throw typeError(
+      "TOKENIZER_UNSUPPORTED",
       `Expected tokenizer.ggml.scores to hold ${tokens.length} scores, one a token, but found ${
         scores?.length ?? 0
       }`,
@@ -237,6 +240,8 @@ function mergesOf(tokens: readonly string[], scores: readonly number[]): readonl
 
 function strings(metadata: GgufMetadata, key: string): readonly string[] {
   const value = metadata.get(key);
-  if (!Array.isArray(value)) throw new TypeError(`Expected ${key} in the GGUF metadata but found none`);
+  if (!Array.isArray(value)) {
+    throw typeError("TOKENIZER_UNSUPPORTED", `Expected ${key} in the GGUF metadata but found none`);
+  }
   return value;
 }

@@ -1,5 +1,6 @@
 /** Tensor types of GGUF files: those supported as dtypes, and the names of the others for error messages. */
 import type { DType } from "../tensor/mod.ts";
+import { rangeError, typeError } from "../errors/error.ts";
 
 const DTYPES: ReadonlyMap<number, DType> = new Map<number, DType>([
   [0, "f32"],
@@ -64,7 +65,8 @@ export function ggufDtype(where: string, code: number): DType {
   const dtype = DTYPES.get(code);
   if (dtype !== undefined) return dtype;
   const readable = [...DTYPES.values()].join(", ");
-  throw new RangeError(
+  throw rangeError(
+    "FILE_UNSUPPORTED",
     `Cannot read ${where}: type ${
       OTHERS.get(code) ?? code
     } is not supported; convert the file to one of ${readable}`,
@@ -78,7 +80,8 @@ export function ggufDtype(where: string, code: number): DType {
  */
 export function ggufCode(where: string, dtype: DType): number {
   for (const [code, known] of DTYPES) if (known === dtype) return code;
-  throw new TypeError(
+  throw typeError(
+    "CANNOT_SAVE",
     `Cannot write ${where}: GGUF has no ${dtype}; dequantize it or quantize it to a GGUF type`,
   );
 }

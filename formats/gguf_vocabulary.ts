@@ -9,6 +9,7 @@ import type { GgufItem, GgufScalar, GgufValue } from "./gguf_metadata.ts";
 import { isObject } from "./strict_json.ts";
 import { GPT2_PATTERN, lettersOrDigits } from "./tokenizer_split.ts";
 import type { JsonObject } from "./tensor_file.ts";
+import { typeError } from "../errors/error.ts";
 
 /** Values of `tokenizer.ggml.token_type`. */
 const NORMAL = 1, UNKNOWN = 2, CONTROL = 3, USER_DEFINED = 4, UNUSED = 5, BYTE = 6;
@@ -43,7 +44,8 @@ export function vocabularyFields(source: VocabularySource): ReadonlyMap<string, 
   const { tokenizer, config = {} } = source;
   const model = tokenizer["model"];
   if (!isObject(model) || model["type"] !== "BPE" || !isObject(model["vocab"])) {
-    throw new TypeError(
+    throw typeError(
+      "CANNOT_SAVE",
       `Cannot write this tokenizer to GGUF: expected a BPE model but found ${
         isObject(model) ? model["type"] : model
       }`,
@@ -130,7 +132,7 @@ function tokenList(
 /** Merges as pairs; older files write each as one string. */
 function pairs(merges: unknown): readonly (readonly string[])[] {
   if (!Array.isArray(merges)) {
-    throw new TypeError("Cannot write this tokenizer to GGUF: it has no list of merges");
+    throw typeError("CANNOT_SAVE", "Cannot write this tokenizer to GGUF: it has no list of merges");
   }
   return merges.map((merge) => typeof merge === "string" ? merge.split(" ") : merge as readonly string[]);
 }
@@ -174,7 +176,8 @@ function preOf(tokenizer: JsonObject): string {
   ];
   const found = known.find(([, parts]) => JSON.stringify(parts) === shape)?.[0];
   if (found !== undefined) return found;
-  throw new TypeError(
+  throw typeError(
+    "CANNOT_SAVE",
     `Cannot write this tokenizer to GGUF: its pre-tokenizer ${shape} is not known; give llama.cpp's name for it as { pre }`,
   );
 }
@@ -203,7 +206,8 @@ function addedTokens(
       return { ...(bos === undefined ? {} : { bos }), ...(eos === undefined ? {} : { eos }) };
     }
   }
-  throw new TypeError(
+  throw typeError(
+    "CANNOT_SAVE",
     "Cannot write this tokenizer to GGUF: its post_processor does more than add BOS and EOS",
   );
 }

@@ -7,6 +7,7 @@ import type { GgufValue } from "./gguf_metadata.ts";
 import { ggufCode } from "./gguf_types.ts";
 import { checkTensorName } from "./tensor_file.ts";
 import type { WritableTensor } from "./tensor_file.ts";
+import { rangeError } from "../errors/error.ts";
 
 /** llama.cpp keeps names in 64 bytes, the last of which is zero. */
 const NAME_LIMIT = 63;
@@ -50,7 +51,8 @@ export async function writeGguf(
       const data = await tensor.read();
       const expected = byteLength(tensor.dtype, tensor.shape);
       if (data.length !== expected) {
-        throw new RangeError(
+        throw rangeError(
+          "CANNOT_SAVE",
           `Cannot write tensor "${tensor.name}" of ${path}: expected ${expected} bytes but found ${data.length}`,
         );
       }
@@ -82,14 +84,14 @@ function header(
   for (const { name, dtype, shape } of tensors) {
     const where = `tensor "${name}" of ${path}`;
     checkTensorName(path, name);
-    if (names.has(name)) throw new RangeError(`Cannot write ${where}: the name occurs twice`);
+    if (names.has(name)) throw rangeError("CANNOT_SAVE", `Cannot write ${where}: the name occurs twice`);
     names.add(name);
     const text = encodeGgufText(name);
     if (text[1]!.length > NAME_LIMIT) {
-      throw new RangeError(`Cannot write ${where}: its name has more than ${NAME_LIMIT} bytes`);
+      throw rangeError("CANNOT_SAVE", `Cannot write ${where}: its name has more than ${NAME_LIMIT} bytes`);
     }
     if (shape.length > 4) {
-      throw new RangeError(`Cannot write ${where}: it has ${shape.length} axes; GGUF allows 4`);
+      throw rangeError("CANNOT_SAVE", `Cannot write ${where}: it has ${shape.length} axes; GGUF allows 4`);
     }
     pieces.push(
       ...text,

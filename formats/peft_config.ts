@@ -6,6 +6,7 @@ import { checkCounts, type Json } from "../core/mod.ts";
 import { inactive, sorted } from "./config_fields.ts";
 import { peftCounts } from "./counted_fields.ts";
 import { isObject, parseJson } from "./strict_json.ts";
+import { rangeError, syntaxError, typeError } from "../errors/error.ts";
 
 /** The PEFT version whose folder format this is. */
 export const PEFT_VERSION = "0.21.2";
@@ -45,10 +46,11 @@ export interface PeftConfig {
  */
 export function readPeftConfig(where: string, bytes: Uint8Array): PeftConfig {
   const value = parseJson(where, bytes);
-  if (!isObject(value)) throw new SyntaxError(`Cannot read ${where}: it is not a JSON object`);
+  if (!isObject(value)) throw syntaxError("FILE_INVALID", `Cannot read ${where}: it is not a JSON object`);
   const { peft_type: type, ...fields } = value;
   if (typeof type !== "string") {
-    throw new SyntaxError(
+    throw syntaxError(
+      "FILE_INVALID",
       `Cannot read ${where}: it has no "peft_type", so it is no PEFT folder's (AdapterHub folders have none)`,
     );
   }
@@ -82,7 +84,8 @@ export function knownFields(
   for (const [name, value] of Object.entries(fields)) {
     if (inactive(value) || name === "runtime_config") continue; // the latter specifies where to compute, not what
     if (!Object.hasOwn(all, name)) {
-      throw new RangeError(
+      throw rangeError(
+        "ADAPTER_UNSUPPORTED",
         `Cannot load this ${type} adapter: the field "${name}" (${
           JSON.stringify(value)
         }) of adapter_config.json is not ` +
@@ -90,7 +93,8 @@ export function knownFields(
       );
     }
     if (Object.hasOwn(refused, name) && JSON.stringify(value) !== JSON.stringify(all[name])) {
-      throw new RangeError(
+      throw rangeError(
+        "ADAPTER_UNSUPPORTED",
         `Cannot load this ${type} adapter: the field "${name}" (${
           JSON.stringify(value)
         }) of adapter_config.json asks for ` +
@@ -166,7 +170,8 @@ export function namesField(name: string, value: Json | undefined): readonly stri
   if (value === null || value === undefined) return undefined;
   if (typeof value === "string") return [value];
   if (Array.isArray(value) && value.every((entry) => typeof entry === "string")) return value as string[];
-  throw new TypeError(
+  throw typeError(
+    "FILE_INVALID",
     `Expected the field "${name}" of adapter_config.json to be a list of names but found ${
       JSON.stringify(value)
     }`,

@@ -2,6 +2,7 @@
  * The meaning of a null `target_modules` for (IA)³: PEFT's table by model type, which differs from the paper
  * for some.
  */
+import { rangeError } from "../errors/error.ts";
 
 /** Names of scaled modules, and those of them that are scaled at their input. */
 export interface Ia3Defaults {
@@ -40,7 +41,8 @@ export function ia3Defaults(modelType: string): Ia3Defaults {
     case "t5":
       return { targets: ["k", "v", "wo"], feedForward: ["wo"] };
     default:
-      throw new RangeError(
+      throw rangeError(
+        "ADAPTER_UNSUPPORTED",
         `Cannot tell what the IA3 config adapts: target_modules is null and PEFT's default for "${modelType}" is not known`,
       );
   }

@@ -1,4 +1,5 @@
 /** Keys of `adapter_model.safetensors`, and valid adapter names for PEFT folders. */
+import { rangeError } from "../errors/error.ts";
 
 /** PEFT's prefix of a module's path. */
 export const PEFT_PREFIX = "base_model.model.";
@@ -103,7 +104,10 @@ export function checkAdapterName(
   { type = "LORA", keys = [] }: { readonly type?: string; readonly keys?: readonly string[] } = {},
 ): void {
   const refuse = (why: string): never => {
-    throw new RangeError(`Cannot save an adapter under the name "${name}": ${why}; choose another name`);
+    throw rangeError(
+      "CANNOT_SAVE",
+      `Cannot save an adapter under the name "${name}": ${why}; choose another name`,
+    );
   };
   if (!/^[^./\\\0][^./\\\0]*$/.test(name)) refuse("it must be a folder's name without dots and slashes");
   if (peftPrefix(type).includes(name)) refuse("PEFT refuses names that are part of its own key names");

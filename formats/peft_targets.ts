@@ -8,6 +8,7 @@
  */
 import { type Json, matchesWhole } from "../core/mod.ts";
 import { namesField } from "./peft_config.ts";
+import { rangeError, syntaxError, typeError } from "../errors/error.ts";
 
 /** The fields that choose modules; `target_modules` is resolved (not null or "all-linear"). */
 export interface PeftTargets {
@@ -54,12 +55,14 @@ export function peftTargets(
   if (
     layerList !== null && !(Array.isArray(layerList) && layerList.every((n) => Number.isInteger(n)))
   ) {
-    throw new TypeError(
+    throw typeError(
+      "FILE_INVALID",
       `Expected "layers_to_transform" to be layer numbers but found ${JSON.stringify(layers)}`,
     );
   }
   if (typeof given === "string" && given.toLowerCase() !== "all-linear" && layerList !== null) {
-    throw new RangeError(
+    throw rangeError(
+      "FILE_INVALID",
       `"layers_to_transform" cannot narrow the pattern "${given}": put it into the pattern`,
     );
   }
@@ -148,7 +151,7 @@ export function pythonPattern(source: string): RegExp {
   try {
     return new RegExp(translated, flags?.[1] ?? "");
   } catch (error) {
-    throw new SyntaxError(`Cannot read the pattern "${source}": ${(error as Error).message}`);
+    throw syntaxError("FILE_INVALID", `Cannot read the pattern "${source}": ${(error as Error).message}`);
   }
 }
 

@@ -3,6 +3,7 @@
  * type is supported, otherwise wider or narrower numbers (integers become i32 and must fit, f64 becomes f32).
  */
 import type { DType } from "../tensor/mod.ts";
+import { rangeError } from "../errors/error.ts";
 
 /** Element types, by their safetensors names. */
 export type NumberType =
@@ -81,12 +82,12 @@ export function toPlain(where: string, type: NumberType, bytes: Uint8Array): Uin
     const value = element(view, type, i * width);
     if (type === "F64") {
       if (Number.isFinite(value) && !Number.isFinite(Math.fround(value))) {
-        throw new RangeError(`Cannot read ${where} as f32: element ${i} is ${value}`);
+        throw rangeError("FILE_INVALID", `Cannot read ${where} as f32: element ${i} is ${value}`);
       }
       out.setFloat32(4 * i, value, true);
     } else {
       if (value !== (value | 0)) {
-        throw new RangeError(`Cannot read ${where} as i32: element ${i} is ${value}`);
+        throw rangeError("FILE_INVALID", `Cannot read ${where} as i32: element ${i} is ${value}`);
       }
       out.setInt32(4 * i, value, true);
     }

@@ -1,6 +1,7 @@
 /** Moves whole rows or elements of stored tensors, without interpreting their values. */
 import { byteLength, isGguf, isQuantized, showShape } from "../tensor/mod.ts";
 import type { DType, Shape } from "../tensor/mod.ts";
+import { rangeError, typeError } from "../errors/error.ts";
 
 /**
  * Rows in another order: row `i` of the result is row `from(i)`. GGUF blocks run along rows, so they are
@@ -16,7 +17,8 @@ export function reorderRows(
   from: (row: number) => number,
 ): Uint8Array {
   if (isQuantized(dtype) && !isGguf(dtype)) {
-    throw new TypeError(
+    throw typeError(
+      "CANNOT_SAVE",
       `Cannot reorder the rows of ${where}: ${dtype} keeps its scales apart; dequantize it first`,
     );
   }
@@ -63,7 +65,10 @@ export function toInterleaved(where: string, shape: Shape, heads: number): (row:
  */
 export function transposed(where: string, dtype: DType, shape: Shape, bytes: Uint8Array): Uint8Array {
   if (isQuantized(dtype) || shape.length !== 2) {
-    throw new TypeError(`Cannot transpose ${where}: it is ${dtype} ${showShape(shape)}; decode it first`);
+    throw typeError(
+      "CANNOT_SAVE",
+      `Cannot transpose ${where}: it is ${dtype} ${showShape(shape)}; decode it first`,
+    );
   }
   const [rows, columns] = shape as readonly [number, number];
   const width = byteLength(dtype, [1]);
@@ -81,7 +86,8 @@ export function transposed(where: string, dtype: DType, shape: Shape, bytes: Uin
 function halfHead(where: string, shape: Shape, heads: number): number {
   const pairs = shape[0]! / heads / 2;
   if (!Number.isInteger(pairs)) {
-    throw new RangeError(
+    throw rangeError(
+      "CANNOT_SAVE",
       `Cannot reorder ${where}: ${showShape(shape)} does not divide into ${heads} heads of even size`,
     );
   }

@@ -1,6 +1,7 @@
 /** A config's rotary settings under names that every version of transformers reads. */
 import { isObject } from "./strict_json.ts";
 import type { JsonObject } from "./tensor_file.ts";
+import { typeError } from "../errors/error.ts";
 
 /**
  * transformers 5 writes `rope_parameters`, which include the base, where earlier versions have `rope_theta`
@@ -12,7 +13,8 @@ export function withRopeScaling(config: JsonObject): JsonObject {
   const { rope_parameters: given, ...rest } = config;
   if (given === undefined || given === null) return config;
   if (!isObject(given) || Object.values(given).some(isObject)) {
-    throw new TypeError(
+    throw typeError(
+      "FILE_INVALID",
       `Cannot read rope_parameters ${JSON.stringify(given)}: expected one object of numbers`,
     );
   }

@@ -14,6 +14,7 @@ import { readHeader } from "./safetensors_header.ts";
 import { isObject, parseJson } from "./strict_json.ts";
 import type { StoredTensor, TensorFile } from "./tensor_file.ts";
 import { systemCode } from "../platform/files.ts";
+import { rangeError, syntaxError } from "../errors/error.ts";
 
 /** A tensor exactly as stored, with the file's number type. */
 export interface RawTensor {
@@ -102,7 +103,7 @@ export function openSafetensors(source: string | ByteSource): SafetensorsFile {
 export function openSafetensorsIndex(path: string): SafetensorsFile {
   const index = parseJson(path, readFileSync(path));
   const map = isObject(index) ? index["weight_map"] : undefined;
-  if (!isObject(map)) throw new SyntaxError(`Cannot read ${path}: it has no object "weight_map"`);
+  if (!isObject(map)) throw syntaxError("FILE_INVALID", `Cannot read ${path}: it has no object "weight_map"`);
   const folder = path.slice(0, Math.max(path.lastIndexOf("/"), path.lastIndexOf("\\")) + 1);
   const shards = new Map<string, SafetensorsFile>();
   try {
@@ -110,7 +111,9 @@ export function openSafetensorsIndex(path: string): SafetensorsFile {
       const open = shards.get(String(shard)) ?? openShard(path, folder, name, shard);
       shards.set(String(shard), open);
       const tensor = open.raw.get(name);
-      if (!tensor) throw new RangeError(`Cannot read ${path}: shard "${shard}" has no tensor "${name}"`);
+      if (!tensor) {
+        throw rangeError("FILE_INVALID", `Cannot read ${path}: shard "${shard}" has no tensor "${name}"`);
+      }
       return tensor;
     });
     const metadata = new Map([...shards.values()].flatMap((shard) => [...shard.metadata]));
@@ -123,7 +126,8 @@ export function openSafetensorsIndex(path: string): SafetensorsFile {
 
 function openShard(path: string, folder: string, name: string, shard: unknown): SafetensorsFile {
   if (typeof shard !== "string" || !/^[^/\\]+\.safetensors$/.test(shard)) {
-    throw new SyntaxError(
+    throw syntaxError(
+      "FILE_INVALID",
       `Cannot read ${path}: tensor "${name}" is mapped to ${
         JSON.stringify(shard)
       }, which is no file name in its folder`,
@@ -133,7 +137,10 @@ function openShard(path: string, folder: string, name: string, shard: unknown): 
     return openSafetensors(folder + shard);
   } catch (error) {
     if (systemCode(error) !== "ENOENT") throw error;
-    throw new RangeError(`Cannot read ${path}: shard "${shard}" with tensor "${name}" is missing`);
+    throw rangeError(
+      "FILE_INVALID",
+      `Cannot read ${path}: shard "${shard}" with tensor "${name}" is missing`,
+    );
   }
 }
 

@@ -7,6 +7,7 @@ import type { NumberType } from "./plain_numbers.ts";
 import type { RawTensor } from "./safetensors.ts";
 import { checkTensorName } from "./tensor_file.ts";
 import type { WritableTensor } from "./tensor_file.ts";
+import { rangeError, typeError } from "../errors/error.ts";
 
 /** An input of a safetensors file: a tensor of a plain dtype, or bytes with the file's own number type. */
 export type SafetensorsInput = WritableTensor | RawTensor;
@@ -97,7 +98,7 @@ function layOut(
   let end = 0;
   for (const { input, type, bytes } of rows) {
     if (names.has(input.name)) {
-      throw new RangeError(`Cannot write ${file}: the tensor name "${input.name}" occurs twice`);
+      throw rangeError("CANNOT_SAVE", `Cannot write ${file}: the tensor name "${input.name}" occurs twice`);
     }
     names.add(input.name);
     entries.push([input.name, { dtype: type, shape: input.shape, data_offsets: [end, end += bytes] }]);
@@ -118,7 +119,8 @@ async function emit(file: string, plan: Plan, sink: ByteSink): Promise<void> {
   for (const { input, bytes } of plan.rows) {
     const data = await input.read();
     if (data.length !== bytes) {
-      throw new RangeError(
+      throw rangeError(
+        "CANNOT_SAVE",
         `Cannot write tensor "${input.name}" of ${file}: expected ${bytes} bytes but found ${data.length}`,
       );
     }
@@ -139,7 +141,8 @@ function numberType(file: string, name: string, dtype: DType): NumberType {
     case "u8":
       return "U8";
     default:
-      throw new TypeError(
+      throw typeError(
+        "CANNOT_SAVE",
         `Cannot write tensor "${name}" of ${file}: safetensors has no ${dtype}; dequantize it or use bitsandbytesGroup`,
       );
   }

@@ -2,6 +2,7 @@
  * JSON from untrusted files: no repeated keys (JSON.parse silently keeps the last), no `__proto__`, limited
  * depth.
  */
+import { syntaxError } from "../errors/error.ts";
 
 /** Maximum nesting depth, as in serde_json, which Python's safetensors and tokenizers use. */
 const DEPTH_LIMIT = 128;
@@ -23,7 +24,7 @@ const DEPTH_LIMIT = 128;
  */
 export function parseJson(where: string, bytes: Uint8Array): unknown {
   if (isDeep(bytes)) {
-    throw new SyntaxError(`Cannot parse ${where}: values nest more than ${DEPTH_LIMIT} deep`);
+    throw syntaxError("FILE_INVALID", `Cannot parse ${where}: values nest more than ${DEPTH_LIMIT} deep`);
   }
   let text: string;
   let value: unknown;
@@ -31,11 +32,12 @@ export function parseJson(where: string, bytes: Uint8Array): unknown {
     text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
     value = JSON.parse(text);
   } catch (error) {
-    throw new SyntaxError(`Cannot parse ${where}: ${(error as Error).message}`);
+    throw syntaxError("FILE_INVALID", `Cannot parse ${where}: ${(error as Error).message}`);
   }
   const key = forbiddenKey(text);
   if (key !== undefined) {
-    throw new SyntaxError(
+    throw syntaxError(
+      "FILE_INVALID",
       `Cannot parse ${where}: the key "${key}" ${key === "__proto__" ? "is not allowed" : "occurs twice"}`,
     );
   }

@@ -1,5 +1,6 @@
 /** The common interface of weight files: named tensors whose bytes are read only on demand. */
 import type { DType, Shape } from "../tensor/mod.ts";
+import { syntaxError } from "../errors/error.ts";
 
 /** One tensor of a file. */
 export interface StoredTensor {
@@ -58,6 +59,6 @@ export type JsonObject = { readonly [key: string]: unknown };
  */
 export function checkTensorName(file: string, name: string): void {
   if (name === "" || name.split(".").includes("__proto__")) {
-    throw new SyntaxError(`Cannot read ${file}: "${name}" is not allowed as a tensor name`);
+    throw syntaxError("FILE_INVALID", `Cannot read ${file}: "${name}" is not allowed as a tensor name`);
   }
 }

@@ -21,6 +21,7 @@ import {
   postProcessor,
   type TokenizerJson,
 } from "./tokenizer_fields.ts";
+import { syntaxError, typeError } from "../errors/error.ts";
 
 /** Turns text into token ids and ids into text. */
 export interface Tokenizer {
@@ -145,7 +146,8 @@ export function tokenizer(files: TokenizerFiles): Tokenizer {
       const { ids, tokens } = library.encode(text, { add_special_tokens: addSpecialTokens });
       const strange = ids.indexOf(undefined as never);
       if (strange >= 0) {
-        throw new TypeError(
+        throw typeError(
+          "TOKENIZER_UNSUPPORTED",
           `Cannot encode ${
             JSON.stringify(tokens[strange] ?? text)
           }: model.vocab of ${name} lacks it and has no unknown token`,
@@ -161,7 +163,8 @@ export function tokenizer(files: TokenizerFiles): Tokenizer {
       ).join(""),
     chat: (messages, { addGenerationPrompt = false, variables = {} } = {}) => {
       if (render === undefined) {
-        throw new TypeError(
+        throw typeError(
+          "TOKENIZER_UNSUPPORTED",
           "Cannot write a chat: the checkpoint has no chat template; encode plain text instead",
         );
       }
@@ -202,14 +205,24 @@ export async function loadTokenizer(folder: string): Promise<Tokenizer> {
     try {
       value = JSON.parse(source);
     } catch (cause) {
-      throw new SyntaxError(`Cannot parse ${join(folder, name)}: ${(cause as Error).message}`, { cause });
+      throw syntaxError(
+        "TOKENIZER_UNSUPPORTED",
+        `Cannot parse ${join(folder, name)}: ${(cause as Error).message}`,
+        { cause },
+      );
     }
-    if (!isObject(value)) throw new SyntaxError(`Cannot read ${join(folder, name)}: it is not a JSON object`);
+    if (!isObject(value)) {
+      throw syntaxError(
+        "TOKENIZER_UNSUPPORTED",
+        `Cannot read ${join(folder, name)}: it is not a JSON object`,
+      );
+    }
     return value;
   };
   const main = await json("tokenizer.json");
   if (main === undefined) {
-    throw new TypeError(
+    throw typeError(
+      "TOKENIZER_UNSUPPORTED",
       `Expected ${folder} to hold tokenizer.json but found none; save it with transformers' AutoTokenizer`,
     );
   }
@@ -239,6 +252,6 @@ function libraryTokenizer(name: string, json: object): LibraryTokenizer {
   try {
     return new LibraryTokenizer(json, {});
   } catch (cause) {
-    throw new TypeError(`Cannot use ${name}: ${(cause as Error).message}`, { cause });
+    throw typeError("TOKENIZER_UNSUPPORTED", `Cannot use ${name}: ${(cause as Error).message}`, { cause });
   }
 }

@@ -5,6 +5,7 @@
  */
 import { MOST } from "../core/mod.ts";
 import { isObject } from "./strict_json.ts";
+import { typeError } from "../errors/error.ts";
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -14,7 +15,10 @@ export type Refuse = (field: string, expected: string, found: unknown) => never;
 /** A `Refuse` with the name of a file. */
 export function refusalsOf(file: string): Refuse {
   return (field, expected, found) => {
-    throw new TypeError(`Cannot use ${file}: expected ${field} to be ${expected} but found ${shown(found)}`);
+    throw typeError(
+      "TOKENIZER_UNSUPPORTED",
+      `Cannot use ${file}: expected ${field} to be ${expected} but found ${shown(found)}`,
+    );
   };
 }
 

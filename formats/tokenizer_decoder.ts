@@ -14,6 +14,7 @@ import {
   WordPieceDecoder,
 } from "@huggingface/tokenizers";
 import type { Part } from "./tokenizer_split.ts";
+import { typeError } from "../errors/error.ts";
 
 /** From tokens to pieces of text; the text is the concatenation of the pieces. */
 export type Decode = (tokens: readonly string[]) => readonly string[];
@@ -49,7 +50,10 @@ export function decoder(part: Part | null | undefined): Decode {
     case "CTC":
       return library(new CTCDecoder(part as never));
     default:
-      throw new TypeError(`Expected a known decoder in tokenizer.json but found "${part.type}"`);
+      throw typeError(
+        "TOKENIZER_UNSUPPORTED",
+        `Expected a known decoder in tokenizer.json but found "${part.type}"`,
+      );
   }
 }
 

@@ -1,6 +1,7 @@
 /** The fields of tokenizer.json and tokenizer_config.json that concern special tokens. */
 import { MOST } from "../core/mod.ts";
 import type { Part } from "./tokenizer_split.ts";
+import { rangeError } from "../errors/error.ts";
 
 interface AddedToken {
   readonly id: number;
@@ -45,7 +46,8 @@ export function addedTokens(json: TokenizerJson, config: Fields): readonly Added
   const listed = Object.entries((config["added_tokens_decoder"] ?? {}) as Record<string, AddedToken>);
   for (const [id, token] of listed) {
     if (!(Number(id) < MOST.vocabulary)) {
-      throw new RangeError(
+      throw rangeError(
+        "TOKENIZER_UNSUPPORTED",
         `Expected ids in added_tokens_decoder of tokenizer_config.json to be below ${MOST.vocabulary} but found ${id}`,
       );
     }

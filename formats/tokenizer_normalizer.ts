@@ -20,6 +20,7 @@ import {
 } from "@huggingface/tokenizers";
 import type { Part } from "./tokenizer_split.ts";
 import { CONTROL, NONSPACING_MARK } from "./unicode_eight.ts";
+import { syntaxError, typeError } from "../errors/error.ts";
 
 /** A function from text to text. */
 export type Normalize = (text: string) => string;
@@ -78,7 +79,10 @@ export function normalizer(part: Part | null | undefined): Normalize {
     case "StripAccents":
       return library(new StripAccentsNormalizer(part as never));
     default:
-      throw new TypeError(`Expected a known normalizer in tokenizer.json but found "${part.type}"`);
+      throw typeError(
+        "TOKENIZER_UNSUPPORTED",
+        `Expected a known normalizer in tokenizer.json but found "${part.type}"`,
+      );
   }
 }
 
@@ -121,7 +125,8 @@ function precompiled(base64: string): Normalize {
   const view = new DataView(bytes.buffer);
   const units = bytes.length < 4 ? 0 : view.getUint32(0, true);
   if (units % 4 !== 0 || units + 4 > bytes.length) {
-    throw new SyntaxError(
+    throw syntaxError(
+      "TOKENIZER_UNSUPPORTED",
       "Expected precompiled_charsmap to hold a trie and its strings but found too few bytes",
     );
   }

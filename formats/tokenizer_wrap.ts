@@ -4,6 +4,7 @@
  * Hugging Face tokenizers.
  */
 import type { Part } from "./tokenizer_split.ts";
+import { typeError } from "../errors/error.ts";
 
 /** Ids with the index of the text that each belongs to, for models with token types. */
 export interface Wrapped {
@@ -45,7 +46,10 @@ export function wrapper(part: Part | null, idOf: (token: string) => number | und
       if ("text" in piece) return { ids: piece.text === "A" ? first : second ?? [], type: piece.type };
       const id = idOf(piece.token);
       if (id === undefined) {
-        throw new TypeError(`Expected the token "${piece.token}" of the post-processor in the vocabulary`);
+        throw typeError(
+          "TOKENIZER_UNSUPPORTED",
+          `Expected the token "${piece.token}" of the post-processor in the vocabulary`,
+        );
       }
       return { ids: [id], type: piece.type };
     });
@@ -89,7 +93,10 @@ function templatesOf(part: Part | null): Templates | undefined {
       };
     }
     default:
-      throw new TypeError(`Expected a known post-processor but found ${JSON.stringify(part!.type)}`);
+      throw typeError(
+        "TOKENIZER_UNSUPPORTED",
+        `Expected a known post-processor but found ${JSON.stringify(part!.type)}`,
+      );
   }
 }
 

@@ -6,6 +6,7 @@ import { readdir, stat } from "node:fs/promises";
 import { PEFT_FILES } from "../formats/peft_keys.ts";
 import { download, hubId } from "./hub/download.ts";
 import { exists } from "./local_path.ts";
+import { rangeError, typeError } from "../errors/error.ts";
 
 /** The source as a local folder: itself, or the download of a hub id. */
 export async function localFolder(
@@ -15,7 +16,8 @@ export async function localFolder(
 ): Promise<string> {
   if (await exists(source)) {
     if ((await stat(source)).isDirectory()) return source.replace(/\/+$/, "");
-    throw new RangeError(
+    throw rangeError(
+      "ADAPTER_NOT_FOUND",
       `Cannot load an adapter from "${source}": it is a file; give the folder that holds it`,
     );
   }
@@ -26,7 +28,8 @@ export async function localFolder(
       ...signal && { signal },
     });
   }
-  throw new RangeError(
+  throw rangeError(
+    "ADAPTER_NOT_FOUND",
     `Cannot load an adapter from "${source}": there is no such folder, and it is no hub id`,
   );
 }
@@ -49,7 +52,8 @@ export async function adapterFolder(
       names.push(entry.name);
     }
   }
-  throw new RangeError(
+  throw rangeError(
+    "ADAPTER_NOT_FOUND",
     `Cannot load ${name === undefined ? "an adapter" : `the adapter "${name}"`} from "${root}": ` +
       (names.length === 0
         ? `it has no ${PEFT_FILES.config}`
@@ -78,8 +82,9 @@ export async function weightsPath(
   const path = `${folder}/${weights}`;
   if (await isThere(path)) return path;
   throw await isThere(`${folder}/${pickle}`)
-    ? new TypeError(
+    ? typeError(
+      "PICKLE_REFUSED",
       `Cannot load "${folder}": ${pickle} is a pickle file, which can run code when it is read; ${remedy}`,
     )
-    : new RangeError(`Cannot load "${folder}": it has no ${weights}`);
+    : rangeError("ADAPTER_NOT_FOUND", `Cannot load "${folder}": it has no ${weights}`);
 }

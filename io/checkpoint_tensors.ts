@@ -13,6 +13,7 @@ import {
 } from "../core/mod.ts";
 import type { StoredTensor } from "../formats/tensor_file.ts";
 import type { KnownArchitecture } from "../models/mod.ts";
+import { rangeError } from "../errors/error.ts";
 
 /**
  * Each tensor that the model uses, with its path. Stored buffers and tied heads are skipped.
@@ -32,7 +33,8 @@ export function* checkpointTensors(
     const path = weightPath(stored.name);
     if (path === undefined || tied.has(path)) continue;
     if (!known.has(path)) {
-      throw new RangeError(
+      throw rangeError(
+        "CHECKPOINT_INVALID",
         `${holder} a tensor "${stored.name}" that no place of ${architecture.name} takes`,
       );
     }

@@ -2,6 +2,7 @@
 import { exists } from "./path_exists.ts";
 import { readJson } from "./inspect_contents.ts";
 import type { Sampler } from "../core/mod.ts";
+import { typeError } from "../errors/error.ts";
 
 /**
  * The sampler that a model's folder advises: its temperature, top-k and top-p where `do_sample` is true. Undefined, which is
@@ -31,7 +32,8 @@ export function advisedSampler(folder: string): Sampler | undefined {
     const value = config[name];
     if (value === undefined || value === null) return undefined;
     if (typeof value === "number" && value >= 0) return value;
-    throw new TypeError(
+    throw typeError(
+      "FILE_INVALID",
       `Expected "${name}" in ${path} to be a number from 0 but found ${JSON.stringify(value)}`,
     );
   };

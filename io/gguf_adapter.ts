@@ -26,6 +26,7 @@ import { type Limit, type LoraForm, loraForm, type LoraLayer, loraOfRanks } from
 import { matrixPlaces } from "../methods/peft/places.ts";
 import { refuseGradients } from "./partial_params.ts";
 import { loadTensor } from "./stored_values.ts";
+import { rangeError, typeError } from "../errors/error.ts";
 
 /**
  * Writes an adapter as a GGUF file. Factors are f32, unchanged; where alpha / r cannot represent all layers'
@@ -112,7 +113,8 @@ function checkTies(model: Model, place: MatrixPlace): void {
     !(lookup(model.weights, `${path}.weight`) instanceof Tensor)
   );
   if (head !== undefined) {
-    throw new TypeError(
+    throw typeError(
+      "CANNOT_SAVE",
       `Cannot write this adapter to GGUF: it adapts "${place.path}", and "${head.path}" is tied to "${head.tiedTo}", which ` +
         "llama.cpp cannot adapt apart; merge the adapter and save the model",
     );
@@ -126,13 +128,16 @@ function nameOf(source: string): string {
 
 function placeOf(file: string, model: Model, path: string, a: StoredTensor, b: StoredTensor): MatrixPlace {
   const place = matrixPlaces(model.spec).find((place) => place.path === path);
-  if (place === undefined) throw new RangeError(`Cannot load "${file}": the model has no layer "${path}"`);
+  if (place === undefined) {
+    throw rangeError("ADAPTER_MISMATCH", `Cannot load "${file}": the model has no layer "${path}"`);
+  }
   const { inFeatures, outFeatures } = sizesOf(place);
   const rank = b.shape[1]!;
   const wrong = [[a, [rank, inFeatures]] as const, [b, [outFeatures, rank]] as const]
     .find(([t, expected]) => !sameShape(t.shape, expected));
   if (wrong !== undefined) {
-    throw new RangeError(
+    throw rangeError(
+      "ADAPTER_MISMATCH",
       `Cannot load "${file}" for this model: "${wrong[0].name}" of "${path}": expected ${
         showShape(wrong[1])
       } but found ${showShape(wrong[0].shape)}`,

@@ -51,6 +51,7 @@ import {
   type Stored,
 } from "./records/method_record.ts";
 import { fromVersion1 } from "./records/version_1.ts";
+import { rangeError, syntaxError, typeError, withCode } from "../errors/error.ts";
 
 const VERSION = 2;
 
@@ -77,7 +78,8 @@ export async function saveGraftAdapter(
   const coded = own.find(([, leaf]) => isQuantized(leaf.dtype));
   if (coded !== undefined) {
     const [path, { dtype }] = coded;
-    throw new TypeError(
+    throw typeError(
+      "CANNOT_SAVE",
       `Cannot save ${method.name}: "${path}" is coded as ${dtype}, which our own form has no place for; ` +
         "merge the adapter and save the model instead",
     );
@@ -94,7 +96,8 @@ export async function saveGraftAdapter(
     if (other !== undefined) problems = [`it leaves "${other.path}" as it is, where they change it`];
   });
   if (problems.length > 0) {
-    throw new RangeError(
+    throw rangeError(
+      "CANNOT_SAVE",
       `Cannot save ${method.name}, which its options do not describe: ${problems.join("; ")}`,
     );
   }
@@ -142,11 +145,12 @@ export async function graftRecord(folder: string): Promise<MethodRecord | undefi
   const record = isObject(config) ? config["graft"] : undefined;
   if (record === undefined) return undefined;
   if (!isObject(record) || typeof record["method"] !== "string") {
-    throw new SyntaxError(`Cannot read ${path}: "graft" must be an object with a "method"`);
+    throw syntaxError("FILE_INVALID", `Cannot read ${path}: "graft" must be an object with a "method"`);
   }
   const { version, method, ...rest } = record;
   if (version !== 1 && version !== VERSION) {
-    throw new RangeError(
+    throw rangeError(
+      "FILE_INVALID",
       `Cannot read ${path}: it is of version ${
         JSON.stringify(version)
       }, and this program reads 1 and ${VERSION}`,
@@ -235,7 +239,10 @@ function checkShapes(
       const method = methodInFile(folder, record, heldBy(found, shapes, masks), known);
       const problems = differences(method.init({ model: shapes, key: 0 }), found);
       if (problems.length > 0) {
-        throw new RangeError(`Cannot load "${folder}" for this model: ${problems.join("; ")}`);
+        throw rangeError(
+          "ADAPTER_MISMATCH",
+          `Cannot load "${folder}" for this model: ${problems.join("; ")}`,
+        );
       }
     } finally {
       shapes.dispose();
@@ -252,7 +259,10 @@ function methodInFile(folder: string, record: MethodRecord, stored: Stored, know
     const { message = "" } = error as Error;
     const Kind = [RangeError, TypeError, SyntaxError].find((kind) => error instanceof kind);
     if (Kind === undefined || message.startsWith("Cannot ")) throw error;
-    throw new Kind(`Cannot read ${folder}/${PEFT_FILES.config}: ${message}`, { cause: error });
+    throw withCode(
+      "FILE_INVALID",
+      new Kind(`Cannot read ${folder}/${PEFT_FILES.config}: ${message}`, { cause: error }),
+    );
   }
 }
 
@@ -262,7 +272,7 @@ const heldBy = (params: Tree, model: Model, masks: ReadonlyMap<string, Int32Arra
   at: "",
   integers: (path) => {
     const found = masks.get(path);
-    if (found === undefined) throw new RangeError(`The adapter has no integers "${path}"`);
+    if (found === undefined) throw rangeError("ADAPTER_MISMATCH", `The adapter has no integers "${path}"`);
     return found;
   },
 });

@@ -11,6 +11,7 @@ import { type AdapterDescription, inspectAdapter, inspectGgufAdapter } from "./i
 import { type Contents, contents, exists } from "./inspect_contents.ts";
 import { inspectGgufModel, inspectModelFolder, type ModelDescription } from "./inspect_model.ts";
 import { systemCode } from "../platform/files.ts";
+import { typeError } from "../errors/error.ts";
 
 export type { AdapterDescription, Contents, ModelDescription };
 
@@ -53,14 +54,17 @@ export type Description = ModelDescription | AdapterDescription | AdaptersDescri
 export async function inspectPath(path: string): Promise<Description> {
   const found = await stat(path).catch((error) => {
     if (systemCode(error) === "ENOENT") {
-      throw new TypeError(`Cannot inspect "${path}": there is no such file or folder`);
+      throw typeError("FILE_NOT_FOUND", `Cannot inspect "${path}": there is no such file or folder`);
     }
     throw error;
   });
   if (found.isDirectory()) return await inspectFolder(path.replace(/\/+$/, ""));
   if (path.endsWith(".gguf")) return inspectGguf(path);
   if (path.endsWith(".safetensors")) return inspectTensors(path);
-  throw new TypeError(`Cannot inspect "${path}": expected a folder, a .gguf or a .safetensors file`);
+  throw typeError(
+    "FILE_INVALID",
+    `Cannot inspect "${path}": expected a folder, a .gguf or a .safetensors file`,
+  );
 }
 
 async function inspectFolder(path: string): Promise<Description> {
@@ -71,7 +75,8 @@ async function inspectFolder(path: string): Promise<Description> {
     .map((name) => ({ ...inspectAdapter(`${path}/${name}`), name }));
   const adapters = [...own, ...below];
   if (adapters.length === 0) {
-    throw new TypeError(
+    throw typeError(
+      "FILE_NOT_FOUND",
       `Cannot inspect "${path}": it has neither config.json (a model) nor adapter_config.json (an adapter)`,
     );
   }

@@ -6,6 +6,7 @@ import { openSafetensors } from "../formats/safetensors.ts";
 import { isObject } from "../formats/strict_json.ts";
 import type { JsonObject } from "../formats/tensor_file.ts";
 import { type Contents, contents, exists, readJson } from "./inspect_contents.ts";
+import { typeError } from "../errors/error.ts";
 
 /** One adapter of a folder. */
 export interface AdapterDescription extends Contents {
@@ -32,7 +33,8 @@ export function inspectAdapter(folder: string): AdapterDescription {
   const file = files.find((name) => exists(`${folder}/${name}`));
   if (file === undefined) {
     const pickle = readdirSync(folder).find((name) => /\.(bin|pt)$/.test(name));
-    throw new TypeError(
+    throw typeError(
+      pickle === undefined ? "FILE_NOT_FOUND" : "PICKLE_REFUSED",
       pickle === undefined
         ? `Cannot inspect "${folder}": it has adapter_config.json but no adapter_model.safetensors`
         : `Cannot inspect "${folder}": "${pickle}" is a pickle file, which can run code when it is read; convert it to safetensors`,

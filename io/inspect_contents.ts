@@ -3,6 +3,7 @@ import { readFileSync, statSync } from "node:fs";
 import { type DType, size } from "../core/mod.ts";
 import { isObject, parseJson } from "../formats/strict_json.ts";
 import type { JsonObject, StoredTensor } from "../formats/tensor_file.ts";
+import { syntaxError } from "../errors/error.ts";
 
 /** Totals over tensors. */
 export interface Contents {
@@ -40,7 +41,7 @@ export function contents(stored: readonly StoredTensor[]): Contents {
 /** A JSON object from a file. @throws {SyntaxError} when it is not one. */
 export function readJson(path: string): JsonObject {
   const json = parseJson(path, readFileSync(path));
-  if (!isObject(json)) throw new SyntaxError(`Cannot read ${path}: it is not a JSON object`);
+  if (!isObject(json)) throw syntaxError("FILE_INVALID", `Cannot read ${path}: it is not a JSON object`);
   return json;
 }
 

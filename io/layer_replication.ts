@@ -5,6 +5,7 @@ import { PEFT_FILES } from "../formats/peft_keys.ts";
 import { isObject, parseJson } from "../formats/strict_json.ts";
 import { type LayerRange, replicatedRanges, replicateLayers } from "../models/mod.ts";
 import { isThere, localFolder } from "./adapter_folder.ts";
+import { rangeError, typeError } from "../errors/error.ts";
 
 /** The field's name, in PEFT's folders and in ours. */
 const FIELD = "layer_replication";
@@ -27,7 +28,8 @@ export async function checkReplication(folder: string, model: Model): Promise<vo
   const own = replicatedRanges(model);
   if (own !== undefined && numbers(own).join() === numbers(asked).join()) return;
   const [shown, count] = [JSON.stringify(asked), numbers(asked).length];
-  throw new RangeError(
+  throw rangeError(
+    "ADAPTER_MISMATCH",
     `Cannot load "${folder}": it is for a model of ${count} layers, ${FIELD} ${shown} of its base, but this one has ${
       own === undefined
         ? `its own ${model.spec.blocks.length}`
@@ -77,7 +79,8 @@ async function replicationOf(path: string): Promise<readonly LayerRange[] | unde
   const ranges = rangesOf(config[FIELD] as Json | undefined);
   const count = (ranges ?? []).reduce((n, [start, end]) => n + Math.max(0, end - start), 0);
   if (count <= MOST.blocks) return ranges;
-  throw new RangeError(
+  throw rangeError(
+    "FILE_INVALID",
     `Expected "${FIELD}" in ${path} to give at most ${MOST.blocks} layers but found ${count}`,
   );
 }
@@ -87,7 +90,8 @@ function rangesOf(value: Json | undefined): readonly LayerRange[] | undefined {
   const isRange = (range: Json): boolean =>
     Array.isArray(range) && range.length === 2 && range.every((n) => Number.isInteger(n));
   if (Array.isArray(value) && value.every(isRange)) return value;
-  throw new TypeError(
+  throw typeError(
+    "FILE_INVALID",
     `Expected the field "${FIELD}" of adapter_config.json to be ranges [start, end) of layers but found ${
       JSON.stringify(value)
     }`,

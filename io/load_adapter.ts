@@ -8,6 +8,7 @@ import { knownMethods, type OwnMethod } from "./records/known_methods.ts";
 import { checkReplication } from "./layer_replication.ts";
 import { type NamedFolderOptions, realPath } from "./named_folder.ts";
 import { loadPeftFolder } from "./peft/load.ts";
+import { rangeError } from "../errors/error.ts";
 
 /** Which adapter of a folder, and what its files may name. */
 export interface LoadAdapterOptions extends NamedFolderOptions {
@@ -93,7 +94,10 @@ async function loadWithin(
   const chain = [...around, await realPath(folder) ?? folder];
   const expert = async (path: string, model: Model, what: string): Promise<Adapter> => {
     if (chain.includes(await realPath(path) ?? path)) {
-      throw new RangeError(`Cannot load ${what}: "${path}" is a folder that it lies in, and so holds itself`);
+      throw rangeError(
+        "ADAPTER_UNSUPPORTED",
+        `Cannot load ${what}: "${path}" is a folder that it lies in, and so holds itself`,
+      );
     }
     return await loadWithin(path, model, { outsideFolders, methods, ...signal && { signal } }, chain);
   };
@@ -110,13 +114,17 @@ async function hubAdapter(root: string, model: Model, options: LoadAdapterOption
   const own = await loadAdaptersFolder(root, model, options);
   if (own.name === name) return own;
   dispose(own.params);
-  throw new RangeError(`Cannot load the adapter "${name}" from "${root}": it holds "${own.name}"`);
+  throw rangeError(
+    "ADAPTER_NOT_FOUND",
+    `Cannot load the adapter "${name}" from "${root}": it holds "${own.name}"`,
+  );
 }
 
 /** A file holds one adapter, without a name. */
 function ggufAdapter(path: string, model: Model, { name = "default" }: LoadAdapterOptions): Adapter {
   if (name === "default") return loadGgufAdapter(path, model);
-  throw new RangeError(
+  throw rangeError(
+    "ADAPTER_NOT_FOUND",
     `Cannot load the adapter "${name}" from "${path}": a GGUF file holds one, without a name`,
   );
 }

@@ -3,12 +3,14 @@ import { readdir, stat } from "node:fs/promises";
 import { download, downloaded, type DownloadOptions, hubId } from "./hub/download.ts";
 import { downloadHeaders } from "./hub/headers.ts";
 import { isRefused } from "../platform/files.ts";
+import { rangeError } from "../errors/error.ts";
 
 /** The path itself, or a hub id's download. @throws {RangeError} when it is neither. */
 export async function localPath(source: string, options: DownloadOptions = {}): Promise<string> {
   if (await exists(source)) return source;
   if (hubId(source) !== undefined) return await modelIn(await download(source, options));
-  throw new RangeError(
+  throw rangeError(
+    "MODEL_NOT_FOUND",
     `Cannot load "${source}": there is no such file or folder, and it is no hub id ("owner/name")`,
   );
 }

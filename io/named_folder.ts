@@ -4,6 +4,7 @@
  */
 import { realpath } from "node:fs/promises";
 import { isMissing } from "../platform/files.ts";
+import { rangeError } from "../errors/error.ts";
 
 /** Which folders may be read. */
 export interface NamedFolderOptions {
@@ -30,13 +31,13 @@ export async function namedFolder(
   path: string,
   { what, outsideFolders = false }: Naming,
 ): Promise<string> {
-  if (path === "") throw new RangeError(`${what}: expected the path of a folder but found ""`);
+  if (path === "") throw rangeError("FILE_INVALID", `${what}: expected the path of a folder but found ""`);
   const full = isAbsolute(path) ? path : `${root}/${path}`;
   if (outsideFolders) return full;
   if (isAbsolute(path) || path.split(/[/\\]/).includes("..")) throw outside(what, path, root);
   const [from, to] = [await realPath(root), await realPath(full)];
   if (from === undefined || to === undefined) return full;
-  if (from === to) throw new RangeError(`${what}: "${path}" is the folder itself`);
+  if (from === to) throw rangeError("FILE_INVALID", `${what}: "${path}" is the folder itself`);
   const slash = to.charAt(from.length);
   if (!to.startsWith(from) || !(slash === "/" || slash === "\\" || /[/\\]$/.test(from))) {
     throw outside(what, path, root);
@@ -57,7 +58,8 @@ export async function realPath(path: string): Promise<string | undefined> {
 const isAbsolute = (path: string): boolean => /^([/\\]|[A-Za-z]:)/.test(path);
 
 const outside = (what: string, path: string, root: string): RangeError =>
-  new RangeError(
+  rangeError(
+    "ADAPTER_UNSUPPORTED",
     `${what}: "${path}" ${
       isAbsolute(path) ? "is an absolute path" : `lies outside "${root}"`
     }, which is not read unless asked for; name a folder inside, or load with ` +

@@ -1,6 +1,7 @@
 /** An atomic output: it is created next to its target and then renamed. */
 import { mkdirSync, renameSync, rmSync, statSync } from "node:fs";
 import { exists, isOccupied } from "./path_exists.ts";
+import { rangeError } from "../errors/error.ts";
 
 /** The target of a result. */
 export interface NewOutput {
@@ -21,12 +22,14 @@ export interface NewOutput {
 export function newOutput(path: string, overwrite: boolean): NewOutput {
   const target = path.replace(/[/\\]+$/, "") || path;
   if (!overwrite && isOccupied(target)) {
-    throw new RangeError(
+    throw rangeError(
+      "OUTPUT_EXISTS",
       `Cannot write to ${target}: it exists; give another path, or --overwrite to replace it`,
     );
   }
   if (overwrite && isOccupied(target) && !isReplaceable(target)) {
-    throw new RangeError(
+    throw rangeError(
+      "OUTPUT_EXISTS",
       `Cannot overwrite ${target}: it has no config.json and no adapter_config.json, so it is no earlier result; delete it ` +
         "yourself or give another path",
     );

@@ -9,11 +9,13 @@ import {
   scope,
   type Tree,
 } from "../core/mod.ts";
+import { rangeError } from "../errors/error.ts";
 
 /** @throws {RangeError} when the parameters are gradients, from which `form` would be computed as if they were parameters. */
 export function refuseGradients({ method, params }: Adapter, form: string): void {
   if (!areGradients(params)) return;
-  throw new RangeError(
+  throw rangeError(
+    "CANNOT_SAVE",
     `Cannot save the gradients of ${method.name} as ${form}: it would be computed from them as if they were parameters; ` +
       "save them in the method's own form",
   );
@@ -30,7 +32,8 @@ export function checkFrozen(adapter: Adapter, model: Model, form: string): void 
   const missing = missingFrozen(adapter, model);
   if (missing.length === 0) return;
   const [listed, more] = [missing.slice(0, 2).map((path) => `"${path}"`).join(", "), missing.length - 2];
-  throw new RangeError(
+  throw rangeError(
+    "CANNOT_SAVE",
     `Cannot save ${method.name} ${form}: it lacks ${listed}${
       more > 0 ? ` and ${more} more` : ""
     }, which never train, so that ` +

@@ -15,6 +15,7 @@
  */
 import { mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { exists, isOccupied } from "./path_exists.ts";
+import { rangeError } from "../errors/error.ts";
 
 /** What may already exist. */
 export type RunMode = "new" | "resume" | "overwrite" | "resume overwrite";
@@ -45,7 +46,8 @@ export function openRunFolder(output: string, mode: RunMode): RunFolder {
   switch (mode) {
     case "new":
       if (isOccupied(target)) {
-        throw new RangeError(
+        throw rangeError(
+          "OUTPUT_EXISTS",
           `Cannot write to ${target}: it exists; give another folder, --resume to continue a run in it or ` +
             "--overwrite to replace it when the new run is done",
         );
@@ -54,7 +56,8 @@ export function openRunFolder(output: string, mode: RunMode): RunFolder {
     case "resume": {
       const folder = runFolder(target, target);
       if (!folder.continues && isOccupied(target) && !exists(`${target}/checkpoint`)) {
-        throw new RangeError(
+        throw rangeError(
+          "CANNOT_RESUME",
           exists(`${target}/metrics.jsonl`)
             ? `Cannot resume ${target}: its run is finished, and kept no checkpoint`
             : `Cannot resume ${target}: it has no checkpoint/state.safetensors`,
@@ -65,14 +68,16 @@ export function openRunFolder(output: string, mode: RunMode): RunFolder {
     case "overwrite": {
       if (!isOccupied(target)) return runFolder(target, target);
       if (!exists(`${target}/metrics.jsonl`) && !exists(`${target}/adapter_config.json`)) {
-        throw new RangeError(
+        throw rangeError(
+          "OUTPUT_EXISTS",
           `Cannot overwrite ${target}: it has neither metrics.jsonl nor adapter_config.json, so it is no result of an ` +
             "earlier run; delete it yourself or give another folder",
         );
       }
       const staging = `${target}.new`;
       if (isOccupied(staging)) {
-        throw new RangeError(
+        throw rangeError(
+          "OUTPUT_EXISTS",
           `Cannot overwrite ${target}: ${staging} holds an interrupted run; continue it with --resume --overwrite or ` +
             "delete it",
         );

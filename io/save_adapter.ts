@@ -11,6 +11,7 @@ import { knownMethods, type OwnMethod } from "./records/known_methods.ts";
 import { modulePaths } from "../methods/peft/modules.ts";
 import { checkFrozen, refuseGradients } from "./partial_params.ts";
 import { savePeftFolder } from "./peft/save.ts";
+import { rangeError } from "../errors/error.ts";
 
 export { refusedByPeft } from "./peft/save.ts";
 
@@ -77,7 +78,8 @@ export async function saveAdapter(
     case "graft":
       break;
     default:
-      throw new RangeError(
+      throw rangeError(
+        "INVALID_ARGUMENT",
         `Cannot save an adapter as "${format satisfies never}": known are "peft", "adapters", "gguf" and "graft"`,
       );
   }
@@ -118,7 +120,8 @@ function checkUsed({ method, params }: Adapter, { spec }: Model): void {
   }
   const idle = leaves(params).find(([, t]) => t.size > 0 && !used.has(t.storage));
   if (idle === undefined) return;
-  throw new RangeError(
+  throw rangeError(
+    "CANNOT_SAVE",
     `Cannot save ${method.name}, of which something narrowed the places: its parameter "${
       idle[0]
     }" is in no edit and ` +

@@ -30,6 +30,7 @@ import { multiply } from "../ops/mod.ts";
 import { type Making, modelCard } from "./adapter_card.ts";
 import { configText, keptSettings, storageOf } from "./bitsandbytes_settings.ts";
 import { copyTokenizer, ggufVocabulary } from "./tokenizer_files.ts";
+import { typeError } from "../errors/error.ts";
 
 /** Options of `saveModel`. */
 export interface SaveModelOptions {
@@ -72,7 +73,8 @@ type Bitsandbytes = "nf4" | "fp4" | "nf4_double" | "fp4_double" | "int8";
 export async function saveModel(path: string, model: Model, options: SaveModelOptions = {}): Promise<void> {
   const [edit] = allEdits(model.weights);
   if (edit !== undefined) {
-    throw new TypeError(
+    throw typeError(
+      "CANNOT_SAVE",
       `Cannot save the model: an adapter is grafted at "${edit.path}"; merge it first, or save the adapter`,
     );
   }
@@ -91,7 +93,8 @@ function checkPlaces({ spec, weights, config }: Model): void {
   ]);
   const lost = weightLeaves(weights).map(([path]) => path).find((path) => !known.has(path));
   if (lost !== undefined) {
-    throw new TypeError(
+    throw typeError(
+      "CANNOT_SAVE",
       `Cannot save the model: a ${config.model_type} checkpoint has no place for "${lost}"; keep the adapter beside the base`,
     );
   }
@@ -99,7 +102,8 @@ function checkPlaces({ spec, weights, config }: Model): void {
 
 async function saveFolder(folder: string, model: Model, { dtype, card }: SaveModelOptions): Promise<void> {
   if (dtype !== undefined && !["f32", "f16", "bf16"].includes(dtype)) {
-    throw new TypeError(
+    throw typeError(
+      "CANNOT_SAVE",
       `Cannot save a folder with dtype ${dtype}: f32, f16 and bf16 are plain; for bitsandbytes quantize the model, for ` +
         'blocks save to a path that ends in ".gguf"',
     );
@@ -176,7 +180,8 @@ function quantizedLayers(
   const [dtype] = types;
   if (dtype === undefined) return undefined;
   if (types.size > 1) {
-    throw new TypeError(
+    throw typeError(
+      "CANNOT_SAVE",
       `Cannot save a folder with layers in ${
         [...types].join(" and ")
       }: transformers takes one type; save with { dtype }`,

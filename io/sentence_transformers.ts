@@ -13,6 +13,7 @@ import { isMissing } from "../platform/files.ts";
 import { loadModel, type LoadOptions } from "./load_model.ts";
 import { localPath } from "./local_path.ts";
 import { saveModel } from "./save_model.ts";
+import { rangeError, typeError } from "../errors/error.ts";
 
 /** How texts become vectors. */
 export interface EmbeddingForm {
@@ -102,7 +103,7 @@ export function embeddedIds(
   const before = prompt === undefined ? "" : prompts[prompt];
   if (before === undefined) {
     const known = Object.keys(prompts).map((name) => `"${name}"`).join(", ") || "none";
-    throw new RangeError(`Cannot use the prompt "${prompt}": the model has ${known}`);
+    throw rangeError("INVALID_ARGUMENT", `Cannot use the prompt "${prompt}": the model has ${known}`);
   }
   const ids = tokenizer.encode(before + text, { addSpecialTokens: false });
   const around = tokenizer.wrap([]).ids.length;
@@ -223,14 +224,15 @@ const MODES: Readonly<Record<string, EmbeddingForm["pooling"]>> = {
 export async function embeddingForm(folder: string): Promise<Partial<EmbeddingForm>> {
   const modules = await json(`${folder}/modules.json`);
   if (modules === undefined) return {};
-  if (!Array.isArray(modules)) throw new TypeError(`Expected a list in ${folder}/modules.json`);
+  if (!Array.isArray(modules)) throw typeError("FILE_INVALID", `Expected a list in ${folder}/modules.json`);
   const kinds = modules.map((one) => ({
     kind: String((one as { type?: unknown }).type).split(".").at(-1)!,
     path: String((one as { path?: unknown }).path),
   }));
   const other = kinds.find(({ kind }) => !["Transformer", "Pooling", "Normalize"].includes(kind));
   if (other !== undefined || kinds[0]?.kind !== "Transformer" || kinds[1]?.kind !== "Pooling") {
-    throw new RangeError(
+    throw rangeError(
+      "FILE_UNSUPPORTED",
       `Cannot load ${folder}: known are a Transformer, its Pooling and Normalize, but it has ${
         kinds.map(({ kind }) => kind).join(", ")
       }`,
@@ -241,7 +243,8 @@ export async function embeddingForm(folder: string): Promise<Partial<EmbeddingFo
   const general = fields(await json(`${folder}/config_sentence_transformers.json`));
   const tokenizer = fields(await json(`${folder}/tokenizer_config.json`));
   if (transformer["do_lower_case"] === true) {
-    throw new RangeError(
+    throw rangeError(
+      "FILE_UNSUPPORTED",
       `Cannot load ${folder}: do_lower_case of sentence_bert_config.json is not supported`,
     );
   }
@@ -273,7 +276,8 @@ function poolingOf(folder: string, config: Readonly<Record<string, unknown>>): E
   };
   const found = chosen.length === 1 ? short[chosen[0]!] : undefined;
   if (found !== undefined) return found;
-  throw new RangeError(
+  throw rangeError(
+    "FILE_INVALID",
     `Cannot load ${folder}: expected one pooling of cls, mean, max and lasttoken but found ${
       chosen.join(", ") || "none"
     }`,

@@ -7,6 +7,7 @@ import { writeTextAtomically } from "../formats/atomic_write.ts";
 import { isObject, parseJson } from "../formats/strict_json.ts";
 import type { Task } from "../models/mod.ts";
 import { isMissing } from "../platform/files.ts";
+import { syntaxError } from "../errors/error.ts";
 
 const NAME = "task.json";
 
@@ -39,5 +40,8 @@ export async function loadTask(folder: string): Promise<Task | undefined> {
         return { kind, names };
       }
   }
-  throw new SyntaxError(`Cannot read ${path}: expected a "kind" of task with the "names" of its classes`);
+  throw syntaxError(
+    "FILE_INVALID",
+    `Cannot read ${path}: expected a "kind" of task with the "names" of its classes`,
+  );
 }

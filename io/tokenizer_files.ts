@@ -11,6 +11,7 @@ import type { JsonObject } from "../formats/tensor_file.ts";
 import { TOKENIZER_FILES } from "./hub/files.ts";
 import { localCopy } from "./local_path.ts";
 import { systemCode } from "../platform/files.ts";
+import { syntaxError } from "../errors/error.ts";
 
 /**
  * Writes a tokenizer's files to a model's folder: copies of those in the folder or download that the model
@@ -97,6 +98,6 @@ async function optionalJson(path: string): Promise<JsonObject | undefined> {
   const bytes = await optionalFile(path);
   if (bytes === undefined) return undefined;
   const value = parseJson(path, bytes);
-  if (!isObject(value)) throw new SyntaxError(`Cannot read ${path}: it is not a JSON object`);
+  if (!isObject(value)) throw syntaxError("FILE_INVALID", `Cannot read ${path}: it is not a JSON object`);
   return value;
 }

@@ -22,6 +22,7 @@ import {
 import { openSafetensors, type SafetensorsFile } from "../formats/safetensors.ts";
 import { writeSafetensors } from "../formats/safetensors_write.ts";
 import type { WritableTensor } from "../formats/tensor_file.ts";
+import { failure, rangeError, syntaxError } from "../errors/error.ts";
 
 /** One optimizer slot as bytes, as provided by training. */
 export interface SavedSlot {
@@ -109,7 +110,10 @@ export async function saveTrainingState(
   const next = async (wanted: string): Promise<Uint8Array> => {
     const { value, done } = await coming.next();
     if (done || value[0] !== wanted) {
-      throw new Error(`Cannot save the optimizer's state: expected "${wanted}" but found "${value?.[0]}"`);
+      throw failure(
+        "CANNOT_SAVE",
+        `Cannot save the optimizer's state: expected "${wanted}" but found "${value?.[0]}"`,
+      );
     }
     return value[1].bytes;
   };
@@ -237,27 +241,34 @@ export function openTrainingState(path: string): TrainingState {
 function writtenIn(file: SafetensorsFile, path: string): Written {
   const text = file.metadata.get(KEY);
   if (text === undefined) {
-    throw new SyntaxError(`Cannot resume from ${path}: it is a safetensors file but no training state`);
+    throw syntaxError(
+      "CANNOT_RESUME",
+      `Cannot resume from ${path}: it is a safetensors file but no training state`,
+    );
   }
   let written: Written;
   try {
     written = JSON.parse(text);
   } catch (cause) {
-    throw new SyntaxError(`Cannot resume from ${path}: its record is not JSON`, { cause });
+    throw syntaxError("CANNOT_RESUME", `Cannot resume from ${path}: its record is not JSON`, { cause });
   }
   const { step } = written;
   if (Number.isInteger(step) && step >= 0 && step <= MOST.steps) return written;
-  throw new RangeError(
+  throw rangeError(
+    "CANNOT_RESUME",
     `Expected "step" in ${path} to be an integer from 0 to ${MOST.steps} but found ${step}`,
   );
 }
 
 function slotOf(file: SafetensorsFile, name: string, dtype: DType, shape: readonly number[]): SavedSlot {
   const stored = file.raw.get(name);
-  if (stored === undefined) throw new SyntaxError(`Cannot resume: the state file has no "${name}"`);
+  if (stored === undefined) {
+    throw syntaxError("CANNOT_RESUME", `Cannot resume: the state file has no "${name}"`);
+  }
   const bytes = byteLength(dtype, shape);
   if (bytes !== stored.byteLength) {
-    throw new RangeError(
+    throw rangeError(
+      "CANNOT_RESUME",
       `Cannot resume: "${name}" of the state file has ${stored.byteLength} bytes, but ${dtype} [${
         shape.join(", ")
       }] takes ${bytes}`,
@@ -276,7 +287,7 @@ function treeIn(file: SafetensorsFile, folder: string, names: readonly string[],
   return nest(names.map((name) => {
     const stored = file.tensors.get(`${folder}/${name}`);
     if (stored === undefined) {
-      throw new SyntaxError(`Cannot resume: the state file has no "${folder}/${name}"`);
+      throw syntaxError("CANNOT_RESUME", `Cannot resume: the state file has no "${folder}/${name}"`);
     }
     return [name, fromBytes(stored.read(), stored.shape, stored.dtype, backend)] as const;
   })) as Tree;

@@ -1,6 +1,7 @@
 /** Activations by their names in configs. */
 import type { Tensor } from "../core/mod.ts";
 import { gelu, geluTanh, relu, silu, tanh } from "../ops/mod.ts";
+import { rangeError } from "../errors/error.ts";
 
 /** @throws {RangeError} when the name is not known; `field` is its field in the config. */
 export function activationOf(field: string, name: unknown): (x: Tensor) => Tensor {
@@ -19,7 +20,8 @@ export function activationOf(field: string, name: unknown): (x: Tensor) => Tenso
     case "tanh":
       return tanh;
     default:
-      throw new RangeError(
+      throw rangeError(
+        "MODEL_UNSUPPORTED",
         `Cannot run ${field} ${JSON.stringify(name)}: known are gelu_new, gelu, relu, silu and tanh`,
       );
   }

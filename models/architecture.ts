@@ -8,6 +8,7 @@ import { gpt2, gpt2Spec, gpt2WeightPath } from "./gpt2.ts";
 import { t5, t5TiedScale } from "./t5.ts";
 import { t5Spec, t5WeightPath } from "./t5_spec.ts";
 import { llama, llamaSpec } from "./llama.ts";
+import { rangeError } from "../errors/error.ts";
 
 /** An architecture with the places determined by a config. */
 export interface KnownArchitecture {
@@ -81,7 +82,8 @@ export function architectureOf(config: ModelConfig): KnownArchitecture {
         tiedScale: t5TiedScale(config),
       };
     default:
-      throw new RangeError(
+      throw rangeError(
+        "MODEL_UNSUPPORTED",
         `Cannot run ${
           config.model_type === undefined
             ? "a config without model_type"

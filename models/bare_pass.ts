@@ -1,6 +1,7 @@
 /** A pass outside the stack, for heads: without cache and mask, with its own key. */
 import { fold, type ForwardOptions, key, type Model, type Pass } from "../core/mod.ts";
 import { integers } from "../ops/mod.ts";
+import { rangeError } from "../errors/error.ts";
 
 /**
  * See the module comment.
@@ -27,7 +28,7 @@ export function barePass(model: Model, options: ForwardOptions): Pass {
     keep: undefined,
     taps: undefined,
     signal: (name) => {
-      throw new RangeError(`The signal "${name}" is not known at the head`);
+      throw rangeError("METHOD_DOES_NOT_FIT", `The signal "${name}" is not known at the head`);
     },
   };
 }

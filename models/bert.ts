@@ -36,6 +36,7 @@ import { classLabels } from "./classes.ts";
 import { childSite, joined } from "./site.ts";
 import { type StackParts, stackStates } from "./stack.ts";
 import { vocabularyLogits } from "./vocabulary_logits.ts";
+import { rangeError, typeError } from "../errors/error.ts";
 
 function normAt(site: Site, x: Tensor, c: BertConfig): Tensor {
   return layerNorm(x, vector(site, "weight"), vector(site, "bias"), c.epsilon);
@@ -93,7 +94,7 @@ function entered(
   ) => [...new Array<number>(length - row.length).fill(0), ...row]);
   const bad = types.flat().find((type) => !(type >= 0 && type < c.types));
   if (bad !== undefined) {
-    throw new RangeError(`Expected token types from 0 to ${c.types - 1} but found ${bad}`);
+    throw rangeError("INVALID_BATCH", `Expected token types from 0 to ${c.types - 1} but found ${bad}`);
   }
   const at = positions.map((row) => row.map((p) => p + c.firstPosition));
   const sum = add(add(x, rows("token_type_embeddings", types)), rows("position_embeddings", at));
@@ -181,7 +182,8 @@ export const bert: Architecture = {
   labels: (model: Model) => {
     const c = bertConfig(model.config);
     if (c.head === "none") {
-      throw new TypeError(
+      throw typeError(
+        "INVALID_BATCH",
         `Cannot take a loss of ${model.config.model_type}: it has no head; load the model with a task`,
       );
     }

@@ -3,6 +3,7 @@ import type { ModelConfig, Tensor } from "../core/mod.ts";
 import { activationOf } from "./activation.ts";
 import { classCount } from "./classes.ts";
 import { blockCount, flag, optionalNumber, optionalSize, shareOf, size } from "./config.ts";
+import { rangeError } from "../errors/error.ts";
 
 /** See the module comment. */
 export interface BertConfig {
@@ -46,10 +47,15 @@ export type BertHead = "none" | "text" | "token" | "mask";
 /** @throws {RangeError} when the config specifies something unsupported; the message names it. */
 export function bertConfig(config: ModelConfig): BertConfig {
   if (flag(config, "is_decoder", false)) {
-    throw new RangeError(`Cannot run a ${config.model_type} whose config says "is_decoder": true`);
+    throw rangeError(
+      "MODEL_UNSUPPORTED",
+      `Cannot run a ${config.model_type} whose config says "is_decoder": true`,
+    );
   }
   const kind = config["position_embedding_type"] ?? "absolute";
-  if (kind !== "absolute") throw new RangeError(`Cannot run position_embedding_type ${JSON.stringify(kind)}`);
+  if (kind !== "absolute") {
+    throw rangeError("MODEL_UNSUPPORTED", `Cannot run position_embedding_type ${JSON.stringify(kind)}`);
+  }
   const family = config.model_type === "bert" ? "bert" : "roberta";
   const head = headOf(config);
   shareOf(config, "hidden_size", "num_attention_heads");
@@ -87,7 +93,8 @@ function headOf(config: ModelConfig): BertHead {
     case "PreTraining":
       return "mask";
     default:
-      throw new RangeError(
+      throw rangeError(
+        "MODEL_UNSUPPORTED",
         `Cannot run ${name}: known heads are ForSequenceClassification, ForTokenClassification and ForMaskedLM; load it ` +
           "with another task",
       );

@@ -1,6 +1,7 @@
 /** A config's settings for classes: their number, and how labels are read. */
 import type { LabelKind, ModelConfig } from "../core/mod.ts";
 import { optionalSize } from "./config.ts";
+import { rangeError } from "../errors/error.ts";
 
 /** The number of classes (or scores): `num_labels`, the length of `id2label`, or 2, as in transformers. */
 export function classCount(config: ModelConfig): number {
@@ -20,7 +21,8 @@ export function classLabels(config: ModelConfig): LabelKind {
     case "multi_label_classification":
       return "flags";
     default:
-      throw new RangeError(
+      throw rangeError(
+        "MODEL_UNSUPPORTED",
         `Cannot train with problem_type ${JSON.stringify(config["problem_type"])}: known are regression, ` +
           "single_label_classification and multi_label_classification",
       );

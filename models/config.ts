@@ -1,11 +1,13 @@
 /** Reading numbers and flags of a `config.json`. */
 import { type ModelConfig, MOST } from "../core/mod.ts";
+import { rangeError, typeError } from "../errors/error.ts";
 
 /** A finite number. @throws {TypeError} when it is missing or not a number. */
 export function number(config: ModelConfig, name: string): number {
   const value = config[name];
   if (typeof value !== "number" || !Number.isFinite(value)) {
-    throw new TypeError(
+    throw typeError(
+      "MODEL_UNSUPPORTED",
       `Expected a number "${name}" in the config of ${config.model_type} but found ${JSON.stringify(value)}`,
     );
   }
@@ -21,7 +23,8 @@ export function optionalNumber(config: ModelConfig, name: string): number | unde
 export function size(config: ModelConfig, name: string, most: number = 2 ** 31 - 1): number {
   const value = number(config, name);
   if (!Number.isInteger(value) || value < 1 || value > most) {
-    throw new RangeError(
+    throw rangeError(
+      "MODEL_UNSUPPORTED",
       `Expected "${name}" in the config of ${config.model_type} to be an integer from 1 to ${most} but found ${value}`,
     );
   }
@@ -42,7 +45,8 @@ export function blockCount(config: ModelConfig, name: string): number {
 export function shareOf(config: ModelConfig, whole: string, parts: string): number {
   const [n, m] = [size(config, whole), size(config, parts)];
   if (n % m !== 0) {
-    throw new RangeError(
+    throw rangeError(
+      "MODEL_UNSUPPORTED",
       `Expected "${whole}" in the config of ${config.model_type} to be a multiple of "${parts}" but found ${n} and ${m}`,
     );
   }
@@ -53,7 +57,8 @@ export function shareOf(config: ModelConfig, whole: string, parts: string): numb
 export function flag(config: ModelConfig, name: string, otherwise: boolean): boolean {
   const value = config[name] ?? otherwise;
   if (typeof value !== "boolean") {
-    throw new TypeError(
+    throw typeError(
+      "MODEL_UNSUPPORTED",
       `Expected true or false for "${name}" in the config but found ${JSON.stringify(value)}`,
     );
   }

@@ -5,6 +5,7 @@
 import type { Batch, ModelConfig, States } from "../core/mod.ts";
 import { gatherRows, integers, reshape } from "../ops/mod.ts";
 import { classCount } from "./classes.ts";
+import { rangeError } from "../errors/error.ts";
 
 /** The name of the head of texts. */
 export const TEXT_HEAD = "score";
@@ -40,7 +41,7 @@ export function lastStates({ states, cache }: States, { attentionMask }: Batch):
   const [b, t, d] = states.shape as [number, number, number];
   const last = Array.from({ length: b }, (_, i) => {
     const end = attentionMask?.[i]?.lastIndexOf(1) ?? t - 1;
-    if (end < 0) throw new RangeError(`Cannot score row ${i}: it is all padding`);
+    if (end < 0) throw rangeError("INVALID_BATCH", `Cannot score row ${i}: it is all padding`);
     return i * t + end;
   });
   return { states: gatherRows(reshape(states, [b * t, d]), integers(last, states.backend)), cache };

@@ -22,6 +22,7 @@ import {
   sumOfSquares,
 } from "../ops/mod.ts";
 import { lastStates } from "./decoder_head.ts";
+import { typeError } from "../errors/error.ts";
 
 /** How states become one vector, and how the pass runs. */
 export interface EmbedOptions extends Omit<ForwardOptions, "cache" | "keepCache"> {
@@ -63,7 +64,10 @@ function statesOf(model: Model, batch: Batch, options: ForwardOptions): Tensor {
   if (model.architecture.labels(model) === "next") {
     return model.architecture.states(model, batch, options).states;
   }
-  throw new TypeError('Cannot embed with a model that has a head: load it with the task { kind: "embed" }');
+  throw typeError(
+    "METHOD_DOES_NOT_FIT",
+    'Cannot embed with a model that has a head: load it with the task { kind: "embed" }',
+  );
 }
 
 function pooledOf(states: Tensor, batch: Batch, pooling: NonNullable<EmbedOptions["pooling"]>): Tensor {

@@ -5,6 +5,7 @@ import { activationOf } from "./activation.ts";
 import { blockCount, flag, optionalNumber, optionalSize, shareOf, size } from "./config.ts";
 import { contextOf, ropeScalingOf } from "./llama_rope.ts";
 import type { DecoderSizes } from "./rotary_decoder.ts";
+import { rangeError } from "../errors/error.ts";
 
 /** Rotary positions of some of the blocks. */
 export interface Positions {
@@ -44,11 +45,15 @@ export function gemmaConfig(config: ModelConfig): GemmaConfig {
   const third = config.model_type === "gemma3_text";
   for (const name of ["attn_logit_softcapping", "final_logit_softcapping"]) {
     if (optionalNumber(config, name) !== undefined) {
-      throw new RangeError(`Cannot run a ${config.model_type} with ${name} ${config[name]}: known is null`);
+      throw rangeError(
+        "MODEL_UNSUPPORTED",
+        `Cannot run a ${config.model_type} with ${name} ${config[name]}: known is null`,
+      );
     }
   }
   if (flag(config, "use_bidirectional_attention", false)) {
-    throw new RangeError(
+    throw rangeError(
+      "MODEL_UNSUPPORTED",
       `Cannot run a ${config.model_type} with use_bidirectional_attention: known is attention to what came before`,
     );
   }
@@ -59,7 +64,10 @@ export function gemmaConfig(config: ModelConfig): GemmaConfig {
   }
   const headDim = optionalSize(config, "head_dim") ?? 256;
   if (headDim % 2 !== 0) {
-    throw new RangeError(`Cannot run heads of ${headDim} features: rotary positions turn them in pairs`);
+    throw rangeError(
+      "MODEL_UNSUPPORTED",
+      `Cannot run heads of ${headDim} features: rotary positions turn them in pairs`,
+    );
   }
   const layers = blockCount(config, "num_hidden_layers");
   const scaling = ropeScalingOf(config);
@@ -100,7 +108,8 @@ function windowsOf(config: ModelConfig, layers: number): readonly number[] {
     6;
   const types = config["layer_types"] as readonly string[] | null | undefined;
   if (Array.isArray(types) && types.length !== layers) {
-    throw new RangeError(
+    throw rangeError(
+      "MODEL_UNSUPPORTED",
       `Expected "layer_types" in the config of gemma3_text to be ${layers} names but found ${types.length}`,
     );
   }

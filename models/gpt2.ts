@@ -28,6 +28,7 @@ import { activationOf } from "./activation.ts";
 import { blockPlaces } from "./block_places.ts";
 import { blockCount, flag, optionalNumber, optionalSize, shareOf, size } from "./config.ts";
 import { vocabularyLogits } from "./vocabulary_logits.ts";
+import { rangeError } from "../errors/error.ts";
 
 /** The settings of a GPT-2 `config.json`. */
 interface Gpt2Config {
@@ -47,7 +48,7 @@ interface Gpt2Config {
 function configOf(config: ModelConfig): Gpt2Config {
   for (const name of ["scale_attn_by_inverse_layer_idx", "add_cross_attention"]) {
     if (flag(config, name, false)) {
-      throw new RangeError(`Cannot run a gpt2 whose config says "${name}": true`);
+      throw rangeError("METHOD_DOES_NOT_FIT", `Cannot run a gpt2 whose config says "${name}": true`);
     }
   }
   const width = size(config, "n_embd");

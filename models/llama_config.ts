@@ -4,6 +4,7 @@ import type { RopeScaling } from "../ops/mod.ts";
 import { blockCount, flag, optionalNumber, optionalSize, shareOf, size } from "./config.ts";
 import { contextOf, ropeScalingOf } from "./llama_rope.ts";
 import type { DecoderForm, DecoderSizes } from "./rotary_decoder.ts";
+import { rangeError } from "../errors/error.ts";
 
 /** The settings that a pass and a spec need. */
 export interface LlamaConfig extends DecoderSizes {
@@ -29,7 +30,8 @@ export interface LlamaConfig extends DecoderSizes {
 export function llamaConfig(config: ModelConfig): LlamaConfig {
   const activation = config["hidden_act"] ?? "silu";
   if (activation !== "silu" && activation !== "swish") {
-    throw new RangeError(
+    throw rangeError(
+      "MODEL_UNSUPPORTED",
       `Cannot run a ${config.model_type} with hidden_act ${JSON.stringify(activation)}: known is silu`,
     );
   }
@@ -42,7 +44,10 @@ export function llamaConfig(config: ModelConfig): LlamaConfig {
   const headDim = optionalSize(config, "head_dim") ??
     (type === "qwen3" ? 128 : shareOf(config, "hidden_size", "num_attention_heads"));
   if (headDim % 2 !== 0) {
-    throw new RangeError(`Cannot run heads of ${headDim} features: rotary positions turn them in pairs`);
+    throw rangeError(
+      "MODEL_UNSUPPORTED",
+      `Cannot run heads of ${headDim} features: rotary positions turn them in pairs`,
+    );
   }
   const scaling = ropeScalingOf(config);
   const attentionBias = flag(config, "attention_bias", false);
@@ -84,7 +89,8 @@ function rotaryOf(config: ModelConfig, layers: number): readonly boolean[] {
     return blocks.map((layer) => (layer + 1) % interval !== 0);
   }
   if (!Array.isArray(given) || given.length !== layers || given.some((has) => has !== 0 && has !== 1)) {
-    throw new RangeError(
+    throw rangeError(
+      "MODEL_UNSUPPORTED",
       `Expected "no_rope_layers" in the config of smollm3 to be ${layers} zeros and ones but found ${
         JSON.stringify(given)
       }`,

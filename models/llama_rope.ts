@@ -2,12 +2,16 @@
 import type { ModelConfig } from "../core/mod.ts";
 import type { RopeScaling } from "../ops/mod.ts";
 import { flag, number, optionalNumber, optionalSize } from "./config.ts";
+import { rangeError } from "../errors/error.ts";
 
 /** @throws {RangeError} when the config specifies an unknown scaling. */
 export function ropeScalingOf(config: ModelConfig): RopeScaling {
   const share = optionalNumber(config, "partial_rotary_factor") ?? 1;
   if (share !== 1) {
-    throw new RangeError(`Cannot run a ${config.model_type} with partial_rotary_factor ${share}: known is 1`);
+    throw rangeError(
+      "MODEL_UNSUPPORTED",
+      `Cannot run a ${config.model_type} with partial_rotary_factor ${share}: known is 1`,
+    );
   }
   const given = config["rope_scaling"] as Readonly<Record<string, unknown>> | null | undefined;
   if (given === null || given === undefined) return { type: "none" };
@@ -31,7 +35,8 @@ export function ropeScalingOf(config: ModelConfig): RopeScaling {
         originalContext: number(options, "original_max_position_embeddings"),
       };
     default:
-      throw new RangeError(
+      throw rangeError(
+        "MODEL_UNSUPPORTED",
         `Cannot run rope_scaling type "${type}": known are default, linear, dynamic, yarn and llama3`,
       );
   }

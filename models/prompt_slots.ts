@@ -5,6 +5,7 @@
  */
 import { type Batch, type Pass, type Site, slotRows, type Tensor } from "../core/mod.ts";
 import { concat, gatherRows, integers, reshape } from "../ops/mod.ts";
+import { rangeError } from "../errors/error.ts";
 
 /**
  * The embedded tokens x [b, t, d] with the prompts at their slots.
@@ -21,7 +22,8 @@ export function fillPromptSlots(pass: Pass, stack: Site, batch: Batch, x: Tensor
   let next = b * t;
   for (const { token, length } of prompts) {
     if (taken.has(token)) {
-      throw new RangeError(
+      throw rangeError(
+        "INVALID_BATCH",
         `Two prompts at "${stack.path}" wait for the token ${token}: give each an id of its own`,
       );
     }
@@ -29,7 +31,8 @@ export function fillPromptSlots(pass: Pass, stack: Site, batch: Batch, x: Tensor
     for (const [i, row] of batch.inputIds.entries()) {
       const slots = row.flatMap((id, j) => id === token && batch.attentionMask?.[i]?.[j] !== 0 ? [j] : []);
       if (slots.length !== length) {
-        throw new RangeError(
+        throw rangeError(
+          "INVALID_BATCH",
           `Expected ${length} slots for the prompt at "${stack.path}", tokens ${token}, in row ${i} but found ` +
             `${slots.length}: put them in by withSlots, and all in the pass that begins the text`,
         );

@@ -11,6 +11,7 @@ import { allEdits, type Branch, lookup, type Model, type ModelConfig, updateBran
 import { architectureOf } from "./architecture.ts";
 import { gemmaConfig } from "./gemma_config.ts";
 import { llamaConfig } from "./llama_config.ts";
+import { rangeError, typeError } from "../errors/error.ts";
 
 /** Blocks from `start` up to `end`, exclusive. */
 export type LayerRange = readonly [start: number, end: number];
@@ -39,13 +40,15 @@ export function replicateLayers<M extends Model>(model: M, ranges: readonly Laye
   const { spec, weights } = model;
   const [first] = spec.blocks;
   if (spec.stacks.length !== 1 || first === undefined) {
-    throw new RangeError(
+    throw rangeError(
+      "INVALID_ARGUMENT",
       `Cannot replicate layers of ${spec.architecture}: it has ${spec.stacks.length} stacks`,
     );
   }
   const [edit] = allEdits(weights);
   if (edit !== undefined) {
-    throw new TypeError(
+    throw typeError(
+      "INVALID_ARGUMENT",
       `Cannot replicate layers: an adapter is grafted at "${edit.path}"; replicate first and graft it then`,
     );
   }
@@ -78,7 +81,8 @@ function numbersOf(ranges: readonly LayerRange[], blocks: number): readonly numb
     !Number.isInteger(start) || !Number.isInteger(end) || start < 0 || end <= start || end > blocks
   );
   if (wrong !== undefined || ranges.length === 0) {
-    throw new RangeError(
+    throw rangeError(
+      "INVALID_ARGUMENT",
       `Expected ranges [start, end) of the model's ${blocks} layers, with start < end, but found ${
         JSON.stringify(wrong ?? ranges)
       }`,

@@ -5,6 +5,7 @@ import { classLabels } from "./classes.ts";
 import { isHeadless, lastStates, TEXT_HEAD, textClasses } from "./decoder_head.ts";
 import { type StackParts, stackStates } from "./stack.ts";
 import { vocabularyLogits } from "./vocabulary_logits.ts";
+import { typeError } from "../errors/error.ts";
 
 /** Sizes of such a decoder. */
 export interface DecoderSizes {
@@ -100,7 +101,10 @@ export function rotaryDecoder<C>(name: string, parts: (model: Model) => StackPar
     },
     labels: ({ config }) => {
       if (isHeadless(config)) {
-        throw new TypeError(`Cannot take a loss of ${config.model_type}: it was saved without a head`);
+        throw typeError(
+          "METHOD_DOES_NOT_FIT",
+          `Cannot take a loss of ${config.model_type}: it was saved without a head`,
+        );
       }
       return textClasses(config) === undefined ? "next" : classLabels(config);
     },

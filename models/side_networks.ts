@@ -16,6 +16,7 @@ import {
   Tensor,
   type Tree,
 } from "../core/mod.ts";
+import { rangeError } from "../errors/error.ts";
 
 /** Runs a block of the n-th side network, with the given shared weights of its blocks, if any. */
 export type SideBlock = (site: Site, y: Tensor, n: number, shared: Tree | undefined) => Tensor;
@@ -47,7 +48,7 @@ export function runSideNetworks(
       tap: (layer) => {
         const tap = pass.taps!.get(layer);
         if (tap === undefined) {
-          throw new RangeError(`Cannot tap block ${layer}: the stack has ${layers}`);
+          throw rangeError("METHOD_DOES_NOT_FIT", `Cannot tap block ${layer}: the stack has ${layers}`);
         }
         return tap;
       },
@@ -69,5 +70,5 @@ export function runSideNetworks(
 function weightAt(base: Branch, path: string): Tensor {
   const leaf = lookup(base, path);
   if (leaf instanceof Tensor) return leaf;
-  throw new RangeError(`The weights have no "${path}"`);
+  throw rangeError("METHOD_DOES_NOT_FIT", `The weights have no "${path}"`);
 }

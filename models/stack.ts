@@ -36,6 +36,7 @@ import { checkBatch, maskOf, ownTokens, packing, positionsOf, promptMask } from 
 import { runSideNetworks, type SideBlock } from "./side_networks.ts";
 import { fillPromptSlots } from "./prompt_slots.ts";
 import { withRowsOnto } from "./rows_onto.ts";
+import { rangeError, typeError } from "../errors/error.ts";
 
 /**
  * The parts in which stacks differ. `C` is data shared by all blocks of a pass (rotary tables, relative
@@ -138,7 +139,7 @@ export function stackStates<C>(
     signal: (name) => {
       const value = signals.get(name);
       if (value === undefined) {
-        throw new RangeError(`No edit computed the signal "${name}" before it was read`);
+        throw rangeError("METHOD_DOES_NOT_FIT", `No edit computed the signal "${name}" before it was read`);
       }
       return value;
     },
@@ -147,7 +148,10 @@ export function stackStates<C>(
   const prepass = prepassStates(model, batch, options, parts, pass, stack);
   for (const edit of editsAt(stack.branch, "prepass")) {
     if (signals.has(edit.name)) {
-      throw new RangeError(`Two edits compute the signal "${edit.name}": give one another name`);
+      throw rangeError(
+        "METHOD_DOES_NOT_FIT",
+        `Two edits compute the signal "${edit.name}": give one another name`,
+      );
     }
     signals.set(edit.name, edit.run.run({ ...callAt(pass, edit.path), states: prepass!.states }));
   }
@@ -255,7 +259,7 @@ function withSignals(pass: Pass, site: Site, x: Tensor): Pass {
     edits.map((edit) => [edit.name, edit.run.run({ ...callAt(pass, edit.path), states: x })]),
   );
   if (own.size < edits.length) {
-    throw new RangeError(`Two edits at "${site.path}" compute one signal: rename one`);
+    throw rangeError("METHOD_DOES_NOT_FIT", `Two edits at "${site.path}" compute one signal: rename one`);
   }
   return { ...pass, signal: (name) => own.get(name) ?? pass.signal(name) };
 }
@@ -276,7 +280,8 @@ function prepassStates<C>(
   const bare = { ...model, weights: withoutEdits(model.weights) };
   const cache = options.cache?.prepass;
   if (options.cache !== undefined && cache === undefined) {
-    throw new TypeError(
+    throw typeError(
+      "METHOD_DOES_NOT_FIT",
       "Cannot continue a cache that was begun without this adapter: start anew from the text",
     );
   }
@@ -288,10 +293,5 @@ function prepassStates<C>(
 
 function nextCache(pass: Pass, length: number, prepass: Cache | undefined): Cache | undefined {
   if (pass.keep === undefined) return undefined;
-  return {
-    length,
-    entries: Object.fromEntries(pass.keep),
-    mask: pass.mask,
-    ...prepass && { prepass },
-  };
+  return { length, entries: Object.fromEntries(pass.keep), mask: pass.mask, ...prepass && { prepass } };
 }

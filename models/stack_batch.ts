@@ -1,6 +1,7 @@
 /** A batch as seen by a stack: positions, hidden tokens, packed texts, and checks that it fits. */
 import { type Batch, type Cache, type ForwardOptions, type Model, type Tensor, tensor } from "../core/mod.ts";
 import { concat, full, reshape } from "../ops/mod.ts";
+import { rangeError, typeError } from "../errors/error.ts";
 
 /** Rows of the prompts before the embedded text, before where it enters the blocks, and after its first token there. */
 export type PromptLengths = readonly [front: number, entering: number, afterFirst: number];
@@ -97,7 +98,10 @@ export function promptMask({ labels, inputIds }: Batch, model: Model): Tensor | 
 export function packing(batch: Batch, prompts: number, model: Model): Tensor | undefined {
   if (batch.segmentIds === undefined) return undefined;
   if (prompts > 0) {
-    throw new RangeError("Cannot pack texts under a prompt: each text would need its own; use buckets");
+    throw rangeError(
+      "INVALID_BATCH",
+      "Cannot pack texts under a prompt: each text would need its own; use buckets",
+    );
   }
   const t = batch.inputIds[0]!.length;
   const flat = batch.segmentIds.flatMap((row) => row.flatMap((q) => row.map((k) => q === k ? 0 : -1e9)));
@@ -121,34 +125,43 @@ export function checkBatch(
 ): void {
   const width = batch.inputIds[0]?.length ?? 0;
   if (width === 0) {
-    throw new RangeError("Expected at least one token in every row of inputIds but found none");
+    throw rangeError("INVALID_BATCH", "Expected at least one token in every row of inputIds but found none");
   }
   for (const [i, row] of batch.inputIds.entries()) {
     if (row.length !== width) {
-      throw new RangeError(
+      throw rangeError(
+        "INVALID_BATCH",
         `Expected rows of equal length but row 0 has ${width} ids and row ${i} has ${row.length}: pad them`,
       );
     }
     const bad = row.find((id) => !(Number.isInteger(id) && id >= 0 && id < parts.vocabulary));
     if (bad !== undefined) {
-      throw new RangeError(`Expected token ids from 0 to ${parts.vocabulary - 1} but row ${i} has ${bad}`);
+      throw rangeError(
+        "INVALID_BATCH",
+        `Expected token ids from 0 to ${parts.vocabulary - 1} but row ${i} has ${bad}`,
+      );
     }
   }
   for (const name of ["attentionMask", "positionIds", "segmentIds", "tokenTypeIds"] as const) {
     const rows = batch[name];
     if (rows === undefined) continue;
     if (rows.length !== batch.inputIds.length || rows.some((row) => row.length !== width)) {
-      throw new RangeError(`Expected ${name} of the shape of inputIds [${batch.inputIds.length}, ${width}]`);
+      throw rangeError(
+        "INVALID_BATCH",
+        `Expected ${name} of the shape of inputIds [${batch.inputIds.length}, ${width}]`,
+      );
     }
   }
   if (total > parts.context) {
-    throw new RangeError(
+    throw rangeError(
+      "TEXT_TOO_LONG",
       `The text has ${total} tokens but the model's context holds ${parts.context}: shorten it` +
         (before > 0 ? `, or what stands before it at "${parts.stack}", which takes ${before} of them` : ""),
     );
   }
   if (options.train === true && options.key === undefined) {
-    throw new TypeError(
+    throw typeError(
+      "INVALID_BATCH",
       "Expected a key for a pass with train: true, since dropout and routing are functions of it",
     );
   }

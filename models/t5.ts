@@ -35,6 +35,7 @@ import { bucketOf } from "./relative_buckets.ts";
 import { type StackParts, stackStates } from "./stack.ts";
 import { type T5Config, t5Config } from "./t5_config.ts";
 import { vocabularyLogits } from "./vocabulary_logits.ts";
+import { rangeError, typeError } from "../errors/error.ts";
 
 /** Data shared by the blocks of a stack. */
 interface Shared {
@@ -157,13 +158,14 @@ function decoderIds(batch: Batch, c: T5Config): readonly (readonly number[])[] {
   const { decoderInputIds, labels } = batch;
   if (decoderInputIds !== undefined) return decoderInputIds;
   if (labels === undefined) {
-    throw new TypeError(
+    throw typeError(
+      "INVALID_BATCH",
       "Expected decoderInputIds or labels, since the decoder reads its own tokens, but found neither",
     );
   }
   return labels.map((row) => {
     if (typeof row === "number") {
-      throw new TypeError(`Expected labels for every decoded token but found ${row}`);
+      throw typeError("INVALID_BATCH", `Expected labels for every decoded token but found ${row}`);
     }
     return [c.start, ...row.slice(0, -1).map((id) => id === -100 ? c.pad : id)];
   });
@@ -174,7 +176,8 @@ function states(model: Model, batch: Batch, options: ForwardOptions): States {
   const { cache, keepCache: _, ...again } = options;
   const decoded: Batch = { inputIds: decoderIds(batch, c) };
   if (decoded.inputIds.length !== batch.inputIds.length) {
-    throw new RangeError(
+    throw rangeError(
+      "INVALID_BATCH",
       `Expected as many rows to decode as to read but found ${decoded.inputIds.length} and ${batch.inputIds.length}`,
     );
   }

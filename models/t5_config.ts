@@ -2,6 +2,7 @@
 import type { ModelConfig, Tensor } from "../core/mod.ts";
 import { activationOf } from "./activation.ts";
 import { blockCount, flag, optionalNumber, size } from "./config.ts";
+import { rangeError } from "../errors/error.ts";
 
 /** See the module comment. */
 export interface T5Config {
@@ -27,7 +28,10 @@ export interface T5Config {
 export function t5Config(config: ModelConfig): T5Config {
   const name = (config["architectures"] as readonly string[] | null | undefined)?.[0] ?? "";
   if (!/^$|ForConditionalGeneration$|WithLMHeadModel$/.test(name)) {
-    throw new RangeError(`Cannot run ${name}: the known class is T5ForConditionalGeneration`);
+    throw rangeError(
+      "MODEL_UNSUPPORTED",
+      `Cannot run ${name}: the known class is T5ForConditionalGeneration`,
+    );
   }
   const layers = blockCount(config, "num_layers");
   const own = config["num_decoder_layers"] ?? undefined;

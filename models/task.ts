@@ -1,6 +1,7 @@
 /** Tasks: the head with which a checkpoint is loaded, regardless of the one it was saved with. */
 import type { HeadPlace, Model, ModelConfig } from "../core/mod.ts";
 import { TEXT_HEAD } from "./decoder_head.ts";
+import { rangeError } from "../errors/error.ts";
 
 /** The task of a model: any of one with an encoder, that of whole texts of a decoder. */
 export type Task =
@@ -52,7 +53,8 @@ export function taskConfig(config: ModelConfig, task: Task): ModelConfig {
   const known = ofTexts ? { ...FAMILIES, ...DECODERS } : FAMILIES;
   const family = known[config.model_type];
   if (family === undefined) {
-    throw new RangeError(
+    throw rangeError(
+      "MODEL_UNSUPPORTED",
       `Cannot load a ${config.model_type} with the task "${task.kind}": known are ${
         Object.keys(known).join(", ")
       }`,
@@ -90,10 +92,10 @@ export function taskConfig(config: ModelConfig, task: Task): ModelConfig {
 }
 
 function named(names: readonly string[]): Pick<ModelConfig, "id2label" | "label2id"> {
-  if (names.length === 0) throw new RangeError("Expected at least one class but found none");
+  if (names.length === 0) throw rangeError("INVALID_ARGUMENT", "Expected at least one class but found none");
   const twice = names.find((name, i) => names.indexOf(name) !== i);
   if (twice !== undefined) {
-    throw new RangeError(`Expected classes of different names but found "${twice}" twice`);
+    throw rangeError("INVALID_ARGUMENT", `Expected classes of different names but found "${twice}" twice`);
   }
   return {
     id2label: Object.fromEntries(names.map((name, id) => [id, name])),

@@ -10,6 +10,7 @@ import {
   type Tensor,
 } from "../tensor/mod.ts";
 import { sumTo } from "./broadcast.ts";
+import { rangeError } from "../errors/error.ts";
 
 interface Present {
   readonly options: AttentionOptions;
@@ -28,7 +29,8 @@ const attentionOp: Op<Present> = defineOp({
     const [b, t, h, d] = q!.shape;
     const [kb, , g, kd] = k!.shape;
     if (b !== kb || d !== kd || h! % g! !== 0 || k!.shape[1] !== v!.shape[1] || g !== v!.shape[2]) {
-      throw new RangeError(
+      throw rangeError(
+        "INVALID_TENSOR",
         `Cannot attend with q ${showShape(q!.shape)}, k ${showShape(k!.shape)}, v ${showShape(v!.shape)}: ` +
           "expected [b, t, h, d] and twice [b, s, g, d] where g divides h",
       );

@@ -11,6 +11,7 @@ import {
 } from "../tensor/mod.ts";
 import { reshape } from "./movement.ts";
 import { scalar } from "./scalar.ts";
+import { rangeError } from "../errors/error.ts";
 
 const sumOp: Op<number> = defineOp({
   name: "reduce",
@@ -31,7 +32,7 @@ const broadcastOp: Op<Shape> = defineOp({
   name: "broadcast",
   shape: ([x], shape) => {
     if (!sameShape(broadcast("broadcast", x!.shape, shape), shape)) {
-      throw new RangeError(`Cannot broadcast ${showShape(x!.shape)} to ${showShape(shape)}`);
+      throw rangeError("INVALID_TENSOR", `Cannot broadcast ${showShape(x!.shape)} to ${showShape(shape)}`);
     }
     return [shape];
   },

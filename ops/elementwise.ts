@@ -13,6 +13,7 @@ import {
 } from "../tensor/mod.ts";
 import { sumTo } from "./broadcast.ts";
 import { scalar } from "./scalar.ts";
+import { typeError } from "../errors/error.ts";
 
 /** An elementwise op of one tensor. */
 export type Unary = (x: Tensor) => Tensor;
@@ -148,7 +149,7 @@ function binary(op: BinaryOp): Binary {
   return (a, b) => {
     if (a instanceof Tensor) return run([a, b instanceof Tensor ? b : scalar(b, a.backend)], undefined);
     if (b instanceof Tensor) return run([scalar(a, b.backend), b], undefined);
-    throw new TypeError(`Expected a tensor in ${op} but found two numbers`);
+    throw typeError("INVALID_TENSOR", `Expected a tensor in ${op} but found two numbers`);
   };
 }
 

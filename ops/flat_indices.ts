@@ -1,6 +1,7 @@
 /** Flat indices of matrix elements from rows and columns. */
 import { type BinaryOp, broadcast, defineOp, type Op, showShape, type Tensor } from "../tensor/mod.ts";
 import { integers } from "./create.ts";
+import { typeError } from "../errors/error.ts";
 
 /** An elementwise op of i32 tensors with an i32 result. */
 const whole = (op: BinaryOp): Op<undefined> =>
@@ -29,7 +30,9 @@ const [times, plus] = [whole("multiply"), whole("add")];
  */
 export function flatIndices(rows: Tensor, columns: Tensor, width: number): Tensor {
   for (const { dtype, shape } of [rows, columns]) {
-    if (dtype !== "i32") throw new TypeError(`Expected i32 places but found ${dtype}${showShape(shape)}`);
+    if (dtype !== "i32") {
+      throw typeError("INVALID_TENSOR", `Expected i32 places but found ${dtype}${showShape(shape)}`);
+    }
   }
   return plus([times([rows, integers([width], rows.backend)], undefined), columns], undefined);
 }

@@ -8,6 +8,7 @@ import {
   showShape,
   type Tensor,
 } from "../tensor/mod.ts";
+import { typeError } from "../errors/error.ts";
 
 const gatherRowsOp: Op<undefined> = defineOp({
   name: "gatherRows",
@@ -131,7 +132,10 @@ export function argmax(x: Tensor): Tensor {
 
 function integer(op: string, ids: Tensor): Tensor {
   if (ids.dtype !== "i32") {
-    throw new TypeError(`Expected i32 ids in ${op} but found ${ids.dtype}${showShape(ids.shape)}`);
+    throw typeError(
+      "INVALID_TENSOR",
+      `Expected i32 ids in ${op} but found ${ids.dtype}${showShape(ids.shape)}`,
+    );
   }
   return ids;
 }

@@ -4,13 +4,17 @@ import { add, subtract } from "./binary.ts";
 import { negate, reciprocal } from "./unary.ts";
 import { matmul } from "./matmul.ts";
 import { concat, slice } from "./movement.ts";
+import { rangeError } from "../errors/error.ts";
 
 const inverseOp: Op<undefined> = defineOp({
   name: "inverse",
   shape: ([x]) => {
     const [rows, columns] = x!.shape.slice(-2);
     if (x!.shape.length < 2 || rows !== columns) {
-      throw new RangeError(`Cannot take the inverse of ${showShape(x!.shape)}: its matrices are not square`);
+      throw rangeError(
+        "INVALID_TENSOR",
+        `Cannot take the inverse of ${showShape(x!.shape)}: its matrices are not square`,
+      );
     }
     return [x!.shape];
   },

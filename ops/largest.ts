@@ -4,6 +4,7 @@
  * Asynchronous, since it reads tensors.
  */
 import { bytesOf, type Tensor } from "../tensor/mod.ts";
+import { rangeError, typeError } from "../errors/error.ts";
 
 /** Which elements equal to the smallest one kept are included: the first ones, or all. */
 export type Ties = "first" | "all";
@@ -30,7 +31,7 @@ export async function largest(
 ): Promise<readonly Int32Array[]> {
   const total = parts.reduce((n, t) => n + t.size, 0);
   if (!Number.isInteger(k) || k < 0 || k > total) {
-    throw new RangeError(`Expected to keep from 0 up to ${total} elements but found ${k}`);
+    throw rangeError("INVALID_ARGUMENT", `Expected to keep from 0 up to ${total} elements but found ${k}`);
   }
   if (k === 0) return parts.map(() => new Int32Array(0));
   const high = await counted(parts, (bits) => bits >>> 16);
@@ -73,17 +74,19 @@ function bucketOf(counts: Float64Array, k: number): { readonly bucket: number; r
     if (above + here >= k) return { bucket, above };
     above += here;
   }
-  throw new RangeError(`Expected at least ${k} elements but found ${above}`);
+  throw rangeError("INVALID_ARGUMENT", `Expected at least ${k} elements but found ${above}`);
 }
 
 /** The bits of f32 values, transformed so that their order as unsigned integers is that of the values. */
 async function rankedBits(x: Tensor): Promise<Uint32Array> {
-  if (x.dtype !== "f32") throw new TypeError(`Expected f32 numbers to rank but found ${x.dtype}`);
+  if (x.dtype !== "f32") {
+    throw typeError("INVALID_ARGUMENT", `Expected f32 numbers to rank but found ${x.dtype}`);
+  }
   const words = new Uint32Array((await bytesOf(x)).buffer);
   for (let i = 0; i < words.length; i++) {
     const bits = words[i]! === 0x80000000 ? 0 : words[i]!; // −0 is 0
     if ((bits & 0x7FFFFFFF) > 0x7F800000) {
-      throw new RangeError(`Cannot rank elements: number ${i} of [${x.shape.join(", ")}] is NaN`);
+      throw rangeError("NOT_FINITE", `Cannot rank elements: number ${i} of [${x.shape.join(", ")}] is NaN`);
     }
     words[i] = bits >>> 31 === 1 ? ~bits : bits | 0x80000000;
   }

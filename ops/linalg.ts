@@ -19,6 +19,7 @@ import { abs, sign } from "./unary.ts";
 import { argmax, gatherLast } from "./gather.ts";
 import { matmul } from "./matmul.ts";
 import { reshape, slice, transpose } from "./movement.ts";
+import { rangeError, typeError } from "../errors/error.ts";
 
 /** x = q r. */
 export interface Qr {
@@ -61,7 +62,7 @@ const orderKernel: Kernel<number> = defineKernel({
   name: "orderStatistic",
   shape: ([x], rank) => {
     if (!Number.isInteger(rank) || rank < 0 || rank >= x!.size) {
-      throw new RangeError(`Cannot take place ${rank} of ${x!.size} elements in order`);
+      throw rangeError("INVALID_TENSOR", `Cannot take place ${rank} of ${x!.size} elements in order`);
     }
     return [[]];
   },
@@ -175,7 +176,8 @@ export function randomizedSvd(x: Tensor, options: RandomizedSvdOptions): Svd {
   const { rank, iterations = 4, oversampling = 8, key } = options;
   const [m, n] = matrixShape("randomizedSvd", x);
   if (!Number.isInteger(rank) || rank < 1 || rank > Math.min(m, n)) {
-    throw new RangeError(
+    throw rangeError(
+      "INVALID_TENSOR",
       `Cannot take rank ${rank} of ${showShape(x.shape)}: it has ranks 1 to ${Math.min(m, n)}`,
     );
   }
@@ -203,7 +205,10 @@ function withSigns(u: Tensor, vt: Tensor): { readonly u: Tensor; readonly vt: Te
 function matrixShape(op: string, x: Tensor): readonly [m: number, n: number] {
   const [m, n] = x.shape;
   if (x.shape.length !== 2 || size(x.shape) === 0) {
-    throw new RangeError(`Cannot ${op} ${showShape(x.shape)}: expected a matrix with at least one element`);
+    throw rangeError(
+      "INVALID_TENSOR",
+      `Cannot ${op} ${showShape(x.shape)}: expected a matrix with at least one element`,
+    );
   }
   return [m!, n!];
 }
@@ -214,7 +219,10 @@ function having<K extends "qr" | "svd" | "orderStatistic">(
 ): NonNullable<Backend[K]> {
   const kernel = backend[name];
   if (kernel === undefined) {
-    throw new TypeError(`The ${backend.name} backend has no ${name}: compute it on wasm and move the result`);
+    throw typeError(
+      "BACKEND_UNAVAILABLE",
+      `The ${backend.name} backend has no ${name}: compute it on wasm and move the result`,
+    );
   }
   return kernel.bind(backend) as NonNullable<Backend[K]>;
 }

@@ -6,12 +6,14 @@ import { zeros } from "./create.ts";
 import { concat, reshape } from "./movement.ts";
 import { sum } from "./reduce.ts";
 import { logSumExp } from "./softmax.ts";
+import { rangeError } from "../errors/error.ts";
 
 const crossEntropyOp: Op<number> = defineOp({
   name: "crossEntropy",
   shape: ([logits, labels]) => {
     if (logits!.shape.length !== 2 || labels!.shape.length !== 1 || logits!.shape[0] !== labels!.shape[0]) {
-      throw new RangeError(
+      throw rangeError(
+        "INVALID_TENSOR",
         `Cannot take the cross-entropy of logits ${showShape(logits!.shape)} and labels ${
           showShape(labels!.shape)
         }: ` +

@@ -13,6 +13,7 @@ import { add, multiply } from "./binary.ts";
 import { sigmoid, tanh } from "./unary.ts";
 import { matmul } from "./matmul.ts";
 import { concat, reshape, slice } from "./movement.ts";
+import { rangeError } from "../errors/error.ts";
 
 /** A matrix [4 H, in] and a bias [4 H], rows in the order input, forget, candidate, output. */
 export type LstmGates = { readonly weight: Tensor; readonly bias: Tensor };
@@ -85,7 +86,8 @@ function check(name: string, { weight, bias }: LstmGates, expected: Shape): void
   const fits = weight.shape.length === 2 && weight.shape.every((n, i) => n === expected[i]) &&
     bias.shape.length === 1 && bias.shape[0] === expected[0];
   if (!fits) {
-    throw new RangeError(
+    throw rangeError(
+      "INVALID_TENSOR",
       `Cannot run lstm: expected ${name} gates of shape ${showShape(expected)} and a bias [${
         expected[0]
       }] but found ` +

@@ -2,6 +2,7 @@
 import { broadcast, defineOp, type Op, type Shape, showShape, size, type Tensor } from "../tensor/mod.ts";
 import { sumTo } from "./broadcast.ts";
 import { reshape } from "./movement.ts";
+import { rangeError } from "../errors/error.ts";
 
 /** Which operands are read with their last two axes exchanged. */
 export interface MatmulOptions {
@@ -22,7 +23,8 @@ const matmulOp: Op<Orientation> = defineOp({
     const [m, k] = tail(a!.shape, transposeA);
     const [l, n] = tail(b!.shape, transposeB);
     if (k === undefined || n === undefined || k !== l) {
-      throw new RangeError(
+      throw rangeError(
+        "INVALID_TENSOR",
         `Cannot matmul ${showShape(a!.shape)}${transposeA ? "ᵀ" : ""} by ${showShape(b!.shape)}${
           transposeB ? "ᵀ" : ""
         }: inner sizes differ`,

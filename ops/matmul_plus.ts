@@ -3,6 +3,7 @@ import { defineOp, type Op, showShape, size, type Tensor } from "../tensor/mod.t
 import { add } from "./binary.ts";
 import { matmul } from "./matmul.ts";
 import { reshape } from "./movement.ts";
+import { rangeError } from "../errors/error.ts";
 
 interface Options {
   readonly transposeB: boolean;
@@ -16,7 +17,8 @@ const plusOp: Op<Options> = defineOp({
     const [l, n] = transposeB ? [columns, rows] : [rows, columns];
     if (k !== l || c!.shape[0] !== m || d!.shape[0] !== n || c!.shape[1] !== d!.shape[1]) {
       const b_ = `${showShape(b!.shape)}${transposeB ? "ᵀ" : ""}`;
-      throw new RangeError(
+      throw rangeError(
+        "INVALID_TENSOR",
         `Cannot add ${showShape(c!.shape)} by ${showShape(d!.shape)}ᵀ to ${showShape(a!.shape)} by ${b_}: ` +
           "inner or outer sizes differ",
       );

@@ -9,6 +9,7 @@ import {
   type Tensor,
   viewAs,
 } from "../tensor/mod.ts";
+import { rangeError } from "../errors/error.ts";
 
 /**
  * The same elements under another shape, sharing the storage; one size may be −1.
@@ -27,7 +28,10 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
   const known = shape.filter((n) => n !== -1).reduce((a, b) => a * b, 1);
   const full = shape.map((n) => n === -1 ? x.size / known : n);
   if (size(full) !== x.size || full.some((n) => !Number.isInteger(n))) {
-    throw new RangeError(`Cannot reshape ${showShape(x.shape)} to ${showShape(shape)}: ${x.size} elements`);
+    throw rangeError(
+      "INVALID_TENSOR",
+      `Cannot reshape ${showShape(x.shape)} to ${showShape(shape)}: ${x.size} elements`,
+    );
   }
   return viewAs(x, full);
 }
@@ -39,7 +43,7 @@ const permuteOp: Op<readonly number[]> = defineOp({
       axes.length !== x!.shape.length || new Set(axes).size !== axes.length ||
       axes.some((a) => x!.shape[a] === undefined)
     ) {
-      throw new RangeError(`Cannot permute ${showShape(x!.shape)} by axes ${showShape(axes)}`);
+      throw rangeError("INVALID_TENSOR", `Cannot permute ${showShape(x!.shape)} by axes ${showShape(axes)}`);
     }
     return [{ shape: axes.map((a) => x!.shape[a]!), dtype: x!.dtype }];
   },
@@ -77,7 +81,9 @@ export function permute(x: Tensor, axes: readonly number[]): Tensor {
  */
 export function transpose(x: Tensor): Tensor {
   const rank = x.shape.length;
-  if (rank < 2) throw new RangeError(`Cannot transpose ${showShape(x.shape)}: it has fewer than two axes`);
+  if (rank < 2) {
+    throw rangeError("INVALID_TENSOR", `Cannot transpose ${showShape(x.shape)}: it has fewer than two axes`);
+  }
   return permute(x, [...Array(rank - 2).keys(), rank - 1, rank - 2]);
 }
 
@@ -118,7 +124,10 @@ export function slice(x: Tensor, axis: number, from: number, to: number): Tensor
   const n = x.shape[at]!;
   const [start, end] = [from < 0 ? from + n : from, to < 0 ? to + n : to];
   if (start < 0 || end > n || start > end) {
-    throw new RangeError(`Cannot slice axis ${axis} of ${showShape(x.shape)} from ${from} to ${to}`);
+    throw rangeError(
+      "INVALID_TENSOR",
+      `Cannot slice axis ${axis} of ${showShape(x.shape)} from ${from} to ${to}`,
+    );
   }
   if (start === 0 && end === n) return x;
   return sliceOp([x], {
@@ -142,7 +151,10 @@ export function slice(x: Tensor, axis: number, from: number, to: number): Tensor
 export function place(x: Tensor, axis: number, from: number, n: number): Tensor {
   const at = axisOf("place", x.shape, axis);
   if (from < 0 || from + x.shape[at]! > n) {
-    throw new RangeError(`Cannot place ${showShape(x.shape)} at ${from} of ${n} along axis ${axis}`);
+    throw rangeError(
+      "INVALID_TENSOR",
+      `Cannot place ${showShape(x.shape)} at ${from} of ${n} along axis ${axis}`,
+    );
   }
   return placeOp([x], {
     starts: x.shape.map((_, i) => i === at ? from : 0),
@@ -159,7 +171,8 @@ const concatOp: Op<number> = defineOp({
         part.shape.length !== first.shape.length ||
         part.shape.some((n, i) => i !== axis && n !== first.shape[i])
       ) {
-        throw new RangeError(
+        throw rangeError(
+          "INVALID_TENSOR",
           `Cannot concat ${
             parts.map((p) => showShape(p.shape)).join(", ")
           } along axis ${axis}: other axes differ`,
@@ -196,7 +209,7 @@ const concatOp: Op<number> = defineOp({
  * ```
  */
 export function concat(parts: readonly Tensor[], axis = 0): Tensor {
-  if (parts.length === 0) throw new RangeError("Cannot concat no tensors");
+  if (parts.length === 0) throw rangeError("INVALID_TENSOR", "Cannot concat no tensors");
   return parts.length === 1 ? parts[0]! : concatOp(parts, axisOf("concat", parts[0]!.shape, axis));
 }
 

@@ -5,6 +5,7 @@ import { sqrt } from "./unary.ts";
 import { matmul } from "./matmul.ts";
 import { concat, slice } from "./movement.ts";
 import { sumOfSquares } from "./reduce.ts";
+import { rangeError } from "../errors/error.ts";
 
 /**
  * The Gram–Schmidt process, each projection applied twice for accuracy: x [r, n], r ≤ n, rows independent.
@@ -20,7 +21,7 @@ import { sumOfSquares } from "./reduce.ts";
  */
 export function orthogonalRows(x: Tensor): Tensor {
   const [r, n] = [x.shape[0]!, x.shape[1]!];
-  if (r > n) throw new RangeError(`Cannot make ${r} orthogonal rows of length ${n}`);
+  if (r > n) throw rangeError("INVALID_TENSOR", `Cannot make ${r} orthogonal rows of length ${n}`);
   const unit = (row: Tensor): Tensor => divide(row, sqrt(sumOfSquares(row)));
   let basis = unit(slice(x, 0, 0, 1));
   for (let i = 1; i < r; i++) {

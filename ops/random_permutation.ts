@@ -8,6 +8,7 @@
  */
 import { type Backend, type Key, type Tensor, threefry } from "../tensor/mod.ts";
 import { integers } from "./create.ts";
+import { rangeError } from "../errors/error.ts";
 
 const ROUNDS = 4;
 
@@ -44,7 +45,9 @@ export function mixingWords(key: Key): readonly number[] {
  */
 export function randomPermutation(key: Key, n: number, backend: Backend): Tensor {
   const bits = Math.log2(n);
-  if (!Number.isInteger(bits)) throw new RangeError(`Expected a power of two of places but found ${n}`);
+  if (!Number.isInteger(bits)) {
+    throw rangeError("INVALID_TENSOR", `Expected a power of two of places but found ${n}`);
+  }
   const fold = Math.max(1, Math.ceil(bits / 2));
   const words = mixingWords(key);
   const order = Int32Array.from({ length: n }, (_, place) => {

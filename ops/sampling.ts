@@ -4,6 +4,7 @@
  * for sorting and a cumulative sum of one row.
  */
 import { bitsAt, type Key } from "../tensor/mod.ts";
+import { rangeError } from "../errors/error.ts";
 
 /** How to sample a token. Omitted options have no effect. */
 export interface Sampler {
@@ -31,15 +32,16 @@ export interface Sampler {
  */
 export function checkSampler({ temperature = 1, topK = 1, topP = 1 }: Sampler): void {
   if (!(temperature > 0 && temperature < Infinity)) {
-    throw new RangeError(
+    throw rangeError(
+      "INVALID_ARGUMENT",
       `Expected temperature to be above 0 but found ${temperature}: for the greedy choice give no sampler`,
     );
   }
   if (!(Number.isInteger(topK) && topK > 0)) {
-    throw new RangeError(`Expected topK to be an integer above 0 but found ${topK}`);
+    throw rangeError("INVALID_ARGUMENT", `Expected topK to be an integer above 0 but found ${topK}`);
   }
   if (!(topP > 0 && topP <= 1)) {
-    throw new RangeError(`Expected topP to be above 0 and at most 1 but found ${topP}`);
+    throw rangeError("INVALID_ARGUMENT", `Expected topP to be above 0 and at most 1 but found ${topP}`);
   }
 }
 
@@ -65,7 +67,7 @@ export function tokenProbabilities(logits: Float32Array, sampler: Sampler): Floa
   const scores = logits.map((score) => score / temperature);
   const top = scores.reduce((a, b) => Math.max(a, b), -Infinity);
   if (!Number.isFinite(top)) {
-    throw new RangeError(`Cannot sample a token: the largest score is ${top}`);
+    throw rangeError("NOT_FINITE", `Cannot sample a token: the largest score is ${top}`);
   }
   if (topK < scores.length) hideBelow(scores, kthLargest(scores, topK));
   if (topP < 1) hideBelow(scores, ...nucleus(scores, top, topP));

@@ -10,6 +10,7 @@ import {
 } from "../tensor/mod.ts";
 import { matmul } from "./matmul.ts";
 import { reshape, transpose } from "./movement.ts";
+import { rangeError } from "../errors/error.ts";
 
 const transformOp: Op<undefined> = defineOp({
   name: "walshHadamard",
@@ -41,7 +42,10 @@ export function walshHadamard(x: Tensor): Tensor {
 function bitsOf(shape: Shape): number {
   const bits = Math.log2(shape[shape.length - 1] ?? 0);
   if (Number.isInteger(bits)) return bits;
-  throw new RangeError(`Cannot transform ${showShape(shape)}: its last axis is no power of two`);
+  throw rangeError(
+    "INVALID_TENSOR",
+    `Cannot transform ${showShape(shape)}: its last axis is no power of two`,
+  );
 }
 
 /** Bits handled in one product: 64 x 64 matrices keep the multiply units busy with few passes over memory. */

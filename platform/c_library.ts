@@ -1,6 +1,7 @@
 /** Libraries in C as they are, with buffers and addresses: Deno's foreign function interface. Node and Bun have none. */
 import { deno, type DenoSymbol } from "./deno.ts";
 import { runtimeName } from "./runtime.ts";
+import { failure } from "../errors/error.ts";
 
 /** An open library. */
 export interface CLibrary {
@@ -14,7 +15,7 @@ export interface CLibrary {
 export function openSystemLibrary(functions: Readonly<Record<string, DenoSymbol>>): CLibrary["symbols"] {
   const name = deno === undefined ? undefined : SYSTEM[deno.build.os];
   if (deno === undefined || name === undefined) {
-    throw new Error(`${runtimeName()} opens no system library here`);
+    throw failure("CANNOT_WRITE", `${runtimeName()} opens no system library here`);
   }
   return deno.dlopen(name, functions).symbols;
 }
@@ -38,7 +39,9 @@ const cString = (text: string): Uint8Array<ArrayBuffer> => new TextEncoder().enc
  * @throws {Error} when the runtime opens none, or there is no such library, or it lacks a function that is not optional.
  */
 export function openCLibrary(path: string, functions: Readonly<Record<string, DenoSymbol>>): CLibrary {
-  if (deno === undefined) throw new Error(`${runtimeName()} opens no libraries in C: run it in Deno`);
+  if (deno === undefined) {
+    throw failure("CANNOT_WRITE", `${runtimeName()} opens no libraries in C: run it in Deno`);
+  }
   const { build: { os }, dlopen, UnsafePointer } = deno;
   const [system, mode] = [SYSTEM[os], GLOBALLY[os]];
   if (system === undefined || mode === undefined) {
@@ -49,7 +52,7 @@ export function openCLibrary(path: string, functions: Readonly<Record<string, De
     readonly dlsym: (library: object, name: Uint8Array<ArrayBuffer>) => object | null;
   };
   const library = loader.dlopen(cString(path), mode);
-  if (library === null) throw new Error(`There is no library ${path}`);
+  if (library === null) throw failure("CANNOT_WRITE", `There is no library ${path}`);
   return {
     symbols: dlopen(path, functions).symbols,
     addressOf: (symbol) => {

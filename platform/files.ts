@@ -1,5 +1,6 @@
 /** Files by number, and the errors of the system: `node:fs`, which Deno, Node and Bun have. */
 import fs from "node:fs";
+import { failure } from "../errors/error.ts";
 
 /** The system's code of an error: "ENOENT", "EEXIST"; undefined when it comes from elsewhere. */
 export function systemCode(error: unknown): string | undefined {
@@ -13,7 +14,7 @@ export function systemError(
   message: string,
   cause?: unknown,
 ): Error & { readonly code: string } {
-  return Object.assign(new Error(message, cause === undefined ? {} : { cause }), { code });
+  return Object.assign(failure("CANNOT_WRITE", message, cause === undefined ? {} : { cause }), { code });
 }
 
 /** Whether nothing is at a path: no entry, or a file in the place of a folder. */

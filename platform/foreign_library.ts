@@ -3,6 +3,7 @@ import { constants } from "node:os";
 import process from "node:process";
 import { deno } from "./deno.ts";
 import { runtimeName } from "./runtime.ts";
+import { failure } from "../errors/error.ts";
 
 /** A number's type across the boundary; "usize" is an integer as wide as an address. */
 export type NumberType = "usize" | "u32" | "i32" | "f32" | "bool";
@@ -54,7 +55,10 @@ export function openLibrary(path: string, signatures: Readonly<Record<string, Si
 /** A module of Node-API: its exports take and give numbers, and `view` shows memory. It stays open until the process ends. */
 function openModule(path: string, signatures: Readonly<Record<string, Signature>>): ForeignLibrary {
   if (!canOpenLibraries()) {
-    throw new Error(`Cannot open "${path}": ${runtimeName()} opens no libraries of machine code here`);
+    throw failure(
+      "BACKEND_UNAVAILABLE",
+      `Cannot open "${path}": ${runtimeName()} opens no libraries of machine code here`,
+    );
   }
   const module: { readonly exports: Record<string, unknown> } = { exports: {} };
   process.dlopen(module, path, constants.dlopen?.RTLD_NOW);
@@ -63,7 +67,7 @@ function openModule(path: string, signatures: Readonly<Record<string, Signature>
     !(name in symbols) && signatures[name]!.optional !== true
   );
   if (missing !== undefined || typeof view !== "function") {
-    throw new Error(`Cannot open "${path}": it has no ${missing ?? "view"}`);
+    throw failure("BACKEND_UNAVAILABLE", `Cannot open "${path}": it has no ${missing ?? "view"}`);
   }
   return {
     symbols,

@@ -17,6 +17,7 @@ import {
 } from "../methods/structured/intrinsic_said.ts";
 import type { Rows } from "../train/mod.ts";
 import { type StageOptions, trainStage } from "./stage.ts";
+import { rangeError } from "../errors/error.ts";
 
 /** A task to measure: its training data, how to train, and how to score a model. */
 export interface IntrinsicTask {
@@ -204,7 +205,10 @@ async function trainedScore(
 async function checkedScore(task: IntrinsicTask, model: Model): Promise<number> {
   const score = await task.score(model);
   if (!(score >= 0 && score < Infinity)) {
-    throw new RangeError(`Expected the task's score to be a number from 0 but found ${score}`);
+    throw rangeError(
+      "INVALID_ARGUMENT",
+      `Expected the task's score to be a number from 0 but found ${score}`,
+    );
   }
   return score;
 }
@@ -233,19 +237,27 @@ function saidOptions(
 
 function check(share: number, refinements: number, seeds: readonly number[], dims: readonly number[]): void {
   if (!(share > 0 && share <= 1)) {
-    throw new RangeError(`Expected share above 0 and up to 1 but found ${share}`);
+    throw rangeError("INVALID_ARGUMENT", `Expected share above 0 and up to 1 but found ${share}`);
   }
   if (!Number.isInteger(refinements) || refinements < 0) {
-    throw new RangeError(`Expected refinements to be an integer from 0 but found ${refinements}`);
+    throw rangeError(
+      "INVALID_ARGUMENT",
+      `Expected refinements to be an integer from 0 but found ${refinements}`,
+    );
   }
-  if (seeds.length === 0) throw new RangeError("Expected at least one seed but found none");
+  if (seeds.length === 0) throw rangeError("INVALID_ARGUMENT", "Expected at least one seed but found none");
   if (new Set(seeds).size < seeds.length) {
-    throw new RangeError(`Expected seeds to differ but found ${seeds.join(", ")}`);
+    throw rangeError("INVALID_ARGUMENT", `Expected seeds to differ but found ${seeds.join(", ")}`);
   }
-  if (dims.length === 0) throw new RangeError("Expected at least one dimension to try but found none");
+  if (dims.length === 0) {
+    throw rangeError("INVALID_ARGUMENT", "Expected at least one dimension to try but found none");
+  }
   const falling = dims.findIndex((d, i) => !Number.isInteger(d) || d < 1 || d <= (dims[i - 1] ?? 0));
   if (falling >= 0) {
-    throw new RangeError(`Expected rising whole dimensions above 0 but found ${dims.join(", ")}`);
+    throw rangeError(
+      "INVALID_ARGUMENT",
+      `Expected rising whole dimensions above 0 but found ${dims.join(", ")}`,
+    );
   }
 }
 
@@ -256,7 +268,8 @@ function checkTarget(target: number, full: number, untrained: number, majority: 
     ? `the untrained model scores ${show(untrained)}`
     : undefined;
   if (needless === undefined) return;
-  throw new RangeError(
+  throw rangeError(
+    "INVALID_ARGUMENT",
     `Cannot measure an intrinsic dimension here: ${needless}, full fine-tuning ${
       show(full)
     }, so the target of ` +

@@ -14,6 +14,7 @@ import {
 } from "../core/mod.ts";
 import { add, divide } from "../ops/mod.ts";
 import type { RankedSource } from "../methods/soft_prompts/spot.ts";
+import { rangeError } from "../errors/error.ts";
 
 /** A source with its score on the target task after training. */
 export interface TriedSource extends RankedSource {
@@ -42,12 +43,14 @@ export async function bestSource(
   tryOne: (name: string) => Promise<number>,
 ): Promise<{ readonly best: TriedSource; readonly tried: readonly TriedSource[] }> {
   if (!Number.isInteger(k) || k < 1) {
-    throw new RangeError(`Expected k to be a positive integer but found ${k}`);
+    throw rangeError("INVALID_ARGUMENT", `Expected k to be a positive integer but found ${k}`);
   }
   const tried: TriedSource[] = [];
   for (const source of ranked.slice(0, k)) tried.push({ ...source, score: await tryOne(source.name) });
   const [first, ...rest] = tried;
-  if (first === undefined) throw new RangeError("Expected at least one source prompt but found none");
+  if (first === undefined) {
+    throw rangeError("INVALID_ARGUMENT", "Expected at least one source prompt but found none");
+  }
   return { best: rest.reduce((best, next) => next.score > best.score ? next : best, first), tried };
 }
 
@@ -88,7 +91,9 @@ export function iptGradients<P extends Tree>(
     lossAndGradients(model, { method, params }, batch, { labelSmoothing: 0.1, ...options })
   );
   const [first, ...rest] = each;
-  if (first === undefined) throw new RangeError("Expected a batch of at least one task but found none");
+  if (first === undefined) {
+    throw rangeError("INVALID_ARGUMENT", "Expected a batch of at least one task but found none");
+  }
   const others = rest.map(({ gradients }) => new Map(leaves(gradients)));
   return {
     value: divide(rest.reduce((sum, { value }) => add(sum, value), first.value), tasks.length),

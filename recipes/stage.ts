@@ -1,6 +1,7 @@
 /** One stage of a method with several: a whole training run that returns the adapter. */
 import { type Adapter, copyTree, dispose, type Model, type Preparing, type Tree } from "../core/mod.ts";
 import { type Rows, startTraining, type StepReport, type TrainOptions } from "../train/mod.ts";
+import { rangeError } from "../errors/error.ts";
 
 /** Options of a stage's training, and a callback for its steps. */
 export interface StageOptions extends TrainOptions {
@@ -69,7 +70,9 @@ export function stages(
 ): Preparing["train"] {
   return async (adapter, { name, steps, clipGroup }) => {
     const own = options[name];
-    if (own === undefined) throw new RangeError(`There are no options for the stage "${name}"`);
+    if (own === undefined) {
+      throw rangeError("INVALID_ARGUMENT", `There are no options for the stage "${name}"`);
+    }
     return await trainStage(model, adapter, rows, {
       ...steps !== undefined && { maxSteps: steps },
       ...clipGroup && { clipGroup },

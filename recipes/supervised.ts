@@ -66,6 +66,9 @@ export type Outcome = "finished" | "stopped early" | "interrupted";
  * ```
  */
 export class Interruption extends Error {
+  /** What went wrong, for programs. */
+  readonly code: "INTERRUPTED" = "INTERRUPTED";
+
   /** Identifies the error class. */
   override readonly name = "Interruption";
 }

@@ -4,6 +4,7 @@
  */
 import { type Cache, type Tensor, tensor } from "../core/mod.ts";
 import { concat, gatherRows, integers, slice, zeros } from "../ops/mod.ts";
+import { rangeError, typeError } from "../errors/error.ts";
 
 /** A cache and how many of its last positions each row uses; those before are hidden. */
 export interface CachedRows {
@@ -64,7 +65,9 @@ function longer(cache: Cache, length: number): Cache {
 function both(a: Cache, b: Cache): Cache {
   const entries = Object.entries(a.entries).map(([path, { k, v }]) => {
     const other = b.entries[path];
-    if (other === undefined) throw new RangeError(`Cannot join caches: one has no keys of "${path}"`);
+    if (other === undefined) {
+      throw rangeError("INVALID_BATCH", `Cannot join caches: one has no keys of "${path}"`);
+    }
     return [path, { k: concat([k, other.k], 0), v: concat([v, other.v], 0) }];
   });
   return {
@@ -86,6 +89,8 @@ function withMask(cache: Cache, used: readonly number[]): Cache {
 
 function anyOf(cache: Cache): Tensor {
   const entry = Object.values(cache.entries)[0];
-  if (entry === undefined) throw new TypeError("Expected a cache of at least one attention but found none");
+  if (entry === undefined) {
+    throw typeError("INVALID_ARGUMENT", "Expected a cache of at least one attention but found none");
+  }
   return entry.k;
 }

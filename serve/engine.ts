@@ -17,6 +17,7 @@ import { contextLength } from "../models/mod.ts";
 import { mixable } from "./mixed.ts";
 import { type Pool, pool, readPrompt, type Row, type Runner } from "./pool.ts";
 import { type Job, writing, type Written } from "./text_job.ts";
+import { rangeError } from "../errors/error.ts";
 
 /** Options of an engine. */
 export interface EngineOptions {
@@ -55,6 +56,9 @@ export interface PendingText {
  * ```
  */
 export class QueueFull extends Error {
+  /** What went wrong, for programs. */
+  readonly code: "QUEUE_FULL" = "QUEUE_FULL";
+
   /** Identifies the error class. */
   override readonly name = "QueueFull";
 }
@@ -77,6 +81,9 @@ export class QueueFull extends Error {
  * ```
  */
 export class Cancelled extends Error {
+  /** What went wrong, for programs. */
+  readonly code: "CANCELLED" = "CANCELLED";
+
   /** Identifies the error class. */
   override readonly name = "Cancelled";
 }
@@ -140,7 +147,7 @@ export function engine(model: Model, { adapters, rows, queue }: EngineOptions): 
 
   const named = (adapter: string | null): Runner => {
     const found = adapter === null ? bare : runners.get(adapter);
-    if (found === undefined) throw new RangeError(`There is no adapter "${adapter}"`);
+    if (found === undefined) throw rangeError("ADAPTER_NOT_FOUND", `There is no adapter "${adapter}"`);
     return found;
   };
   const written = (): readonly Wanted[] => [

@@ -23,6 +23,7 @@ import {
   withEdits,
 } from "../core/mod.ts";
 import { add, concat, gatherRows, integers, scatterAddRows, subtract } from "../ops/mod.ts";
+import { typeError } from "../errors/error.ts";
 
 /** An adapter's edits at linear layers and hidden states: those that can share a pass. */
 export type MixableEdit = (LinearEdit | HiddenEdit) & { readonly row?: string };
@@ -108,7 +109,7 @@ function linearRows({ rows, edits }: Part, call: LinearCall): Tensor {
   const bare: Layer = {
     apply: (other) => other === x ? y : call.apply(other),
     columns: () => {
-      throw new TypeError("A linear layer is applied, not looked up");
+      throw typeError("INVALID_ARGUMENT", "A linear layer is applied, not looked up");
     },
     weight: () => call.weight(),
     bias: () => call.bias,

@@ -3,6 +3,7 @@ import { eosTokenIds, fold, key as keyOf, type Model, type Sampler, type StopRea
 import { incrementalText, stopsOf } from "../core/running/incremental_text.ts";
 import { checkInVocabulary } from "../core/running/vocabulary_check.ts";
 import { checkSampler, sampleToken } from "../ops/mod.ts";
+import { rangeError } from "../errors/error.ts";
 
 /** A request to the engine. */
 export interface Job {
@@ -82,6 +83,8 @@ export function writing(model: Model, job: Job, hear: (piece: string) => void): 
 function best(scores: Float32Array): number {
   let at = 0;
   for (let i = 1; i < scores.length; i++) if (!(scores[i]! <= scores[at]!)) at = i;
-  if (!Number.isFinite(scores[at]!)) throw new RangeError(`Cannot choose a token: a score is ${scores[at]}`);
+  if (!Number.isFinite(scores[at]!)) {
+    throw rangeError("NOT_FINITE", `Cannot choose a token: a score is ${scores[at]}`);
+  }
   return at;
 }

@@ -18,6 +18,7 @@ import { showShape, size } from "./shape.ts";
 import { nextAge, type Storage } from "./storage.ts";
 import { detach, type GraphNode, Tensor } from "./tensor.ts";
 import { FROZEN, GRADIENTS, mapTree, nest, type Tree } from "./tree.ts";
+import { rangeError } from "../errors/error.ts";
 
 /** A tracked leaf that shares x's storage. */
 function track(x: Tensor): Tensor {
@@ -100,7 +101,10 @@ export function valueAndGrad<P extends Tree>(
       const found = f(tracked);
       const { loss, metrics } = found instanceof Tensor ? { loss: found, metrics: undefined } : found;
       if (size(loss.shape) !== 1) {
-        throw new RangeError(`Expected a loss of one number but found ${showShape(loss.shape)}`);
+        throw rangeError(
+          "INVALID_TENSOR",
+          `Expected a loss of one number but found ${showShape(loss.shape)}`,
+        );
       }
       const measured = metrics && mapTree(metrics, detach) as Readonly<Record<string, Tensor>>;
       sweep({ loss, measured });

@@ -343,6 +343,9 @@ export interface Backend {
  * ```
  */
 export class BackendMismatchError extends TypeError {
+  /** What went wrong, for programs. */
+  readonly code: "BACKEND_MISMATCH" = "BACKEND_MISMATCH";
+
   /** Identifies the error class. */
   override readonly name = "BackendMismatchError";
 }

@@ -5,6 +5,7 @@ import { adopt, ownedHere, runKernel } from "./scope.ts";
 import { sameShape, type Shape, showShape, size } from "./shape.ts";
 import { Storage } from "./storage.ts";
 import { Tensor } from "./tensor.ts";
+import { rangeError } from "../errors/error.ts";
 
 /**
  * A new tensor with uninitialised bytes, owned by the innermost scope. For ops and loaders.
@@ -89,7 +90,10 @@ export function tensor(
   const nested = shapeOf(numbers);
   const shape = options.shape ?? nested;
   if (size(shape) !== size(nested)) {
-    throw new RangeError(`Cannot make a tensor ${showShape(shape)} from ${size(nested)} numbers`);
+    throw rangeError(
+      "INVALID_TENSOR",
+      `Cannot make a tensor ${showShape(shape)} from ${size(nested)} numbers`,
+    );
   }
   const flat = options.dtype === "i32" ? new Int32Array(size(shape)) : new Float32Array(size(shape));
   copyInto(numbers, nested, flat, 0);
@@ -149,7 +153,10 @@ export function fromPieces(
 function checkBytes(found: number, shape: Shape, dtype: DType): void {
   const expected = byteLength(dtype, shape);
   if (found === expected) return;
-  throw new RangeError(`Cannot make ${dtype}${showShape(shape)} from ${found} bytes: it takes ${expected}`);
+  throw rangeError(
+    "INVALID_TENSOR",
+    `Cannot make ${dtype}${showShape(shape)} from ${found} bytes: it takes ${expected}`,
+  );
 }
 
 function shapeOf(numbers: Numbers): Shape {
@@ -160,7 +167,8 @@ function shapeOf(numbers: Numbers): Shape {
   for (let i = 1; i < numbers.length; i++) {
     const row = shapeOf(numbers[i] as Numbers);
     if (!sameShape(row, inner)) {
-      throw new RangeError(
+      throw rangeError(
+        "INVALID_TENSOR",
         `Cannot make a tensor from rows of shapes ${showShape(inner)} and ${showShape(row)}`,
       );
     }

@@ -6,6 +6,7 @@ import { allocate } from "./create.ts";
 import { runKernel } from "./scope.ts";
 import { nextAge } from "./storage.ts";
 import { detach, Tensor } from "./tensor.ts";
+import { failure } from "../errors/error.ts";
 
 /** What an op saves for its backward pass, and how it propagates a gradient. */
 export interface Pullback {
@@ -139,7 +140,8 @@ function backendOf(name: string, inputs: readonly Tensor[]): Backend {
       );
     }
     if (x.storage.freed) {
-      throw new Error(
+      throw failure(
+        "FREED",
         `Cannot ${name}: its input ${showShape(x.shape)} was freed; keep it or return it from its scope`,
       );
     }

@@ -1,3 +1,5 @@
+import { rangeError } from "../errors/error.ts";
+
 /**
  * Dtypes: the byte layouts of a tensor's elements. A dtype names one byte layout, so a tensor of any dtype is
  * a shape and a single run of bytes; arithmetic is in f32 for every dtype (kernels convert while packing).
@@ -163,7 +165,8 @@ export function layout(
       const block = ggufBlock(dtype);
       const last = shape[shape.length - 1] ?? 1;
       if (last % block.elements !== 0) {
-        throw new RangeError(
+        throw rangeError(
+          "INVALID_TENSOR",
           `Cannot store [${
             shape.join(", ")
           }] as ${dtype}: the last axis must be a multiple of ${block.elements} but is ${last}`,

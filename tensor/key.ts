@@ -1,3 +1,5 @@
+import { rangeError } from "../errors/error.ts";
+
 /**
  * Splittable random keys: all randomness is a function of a key, never of hidden state. The generator is
  * Threefry-2x32 with 20 rounds (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"): integer
@@ -54,7 +56,7 @@ export function threefry(key: Key, x0: number, x1: number): readonly [number, nu
 export function key(seed: number | Key): Key {
   if (typeof seed !== "number") return seed;
   if (!Number.isSafeInteger(seed) || seed < 0) {
-    throw new RangeError(`Expected the seed to be a non-negative integer but found ${seed}`);
+    throw rangeError("INVALID_ARGUMENT", `Expected the seed to be a non-negative integer but found ${seed}`);
   }
   return { a: Math.floor(seed / 2 ** 32) >>> 0, b: seed >>> 0 };
 }

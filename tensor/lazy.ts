@@ -9,6 +9,7 @@ import { adopt, scope, type Synchronous } from "./scope.ts";
 import { sameShape, type Shape, showShape } from "./shape.ts";
 import { Storage } from "./storage.ts";
 import { Tensor } from "./tensor.ts";
+import { rangeError } from "../errors/error.ts";
 
 /**
  * A tensor that `make` computes when it is first read, and again after a read inside `transiently`. `make`
@@ -32,7 +33,8 @@ export function lazy(backend: Backend, shape: Shape, dtype: DType, make: () => T
     const made = scope((): Synchronous<Tensor> => {
       const found = make();
       if (found.dtype !== dtype || !sameShape(found.shape, shape)) {
-        throw new RangeError(
+        throw rangeError(
+          "INVALID_TENSOR",
           `Expected a lazy ${dtype}${showShape(shape)} but ${found.dtype}${showShape(found.shape)} was made`,
         );
       }

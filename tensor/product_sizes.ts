@@ -1,6 +1,7 @@
 /** Number and sizes of the matrix products with which a backend computes a `matmul`. */
 import type { Operand } from "./backend.ts";
 import { showShape, size } from "./shape.ts";
+import { typeError } from "../errors/error.ts";
 
 /** Which operands are stored transposed: a [k, m] instead of [m, k], b [n, k] instead of [k, n]. */
 export interface Orientation {
@@ -30,7 +31,10 @@ export function productSizes(
   out: Operand,
 ): ProductSizes {
   if (b.dtype !== "f32" && b.shape.length > 2) {
-    throw new TypeError(`Cannot matmul by ${b.dtype} ${showShape(b.shape)}: coded weights have two axes`);
+    throw typeError(
+      "INVALID_TENSOR",
+      `Cannot matmul by ${b.dtype} ${showShape(b.shape)}: coded weights have two axes`,
+    );
   }
   const [rowsA, widthA] = a.shape.slice(-2) as [number, number];
   const [rowsB, widthB] = b.shape.slice(-2) as [number, number];

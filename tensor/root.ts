@@ -1,6 +1,7 @@
 /** Roots: owners of tensors that live across awaits, from step to step. */
 import type { Owner, Storage } from "./storage.ts";
 import { tensorsIn } from "./scope.ts";
+import { failure } from "../errors/error.ts";
 
 /**
  * Frees the tensors in a nested value that no root owns or borrows. For values made outside any scope.
@@ -117,7 +118,8 @@ class KeptRoot<T> implements Root<T>, Owner {
   dispose(): void {
     const lent = [...this.storages].filter((storage) => storage.borrowers > 0);
     if (lent.length > 0) {
-      throw new Error(
+      throw failure(
+        "FREED",
         `Cannot dispose a root while others still use ${lent.length} of its tensors: dispose them first`,
       );
     }

@@ -6,6 +6,7 @@
  */
 import { type GraphNode, Tensor } from "./tensor.ts";
 import { nextAge, type Owner, type Storage } from "./storage.ts";
+import { failure, typeError } from "../errors/error.ts";
 
 /** A kernel call: what it read and what it wrote. */
 export interface KernelCall {
@@ -108,13 +109,15 @@ function enter<T>(f: () => T, options: ScopeOptions): Recorded<T> {
   try {
     const result = f();
     if (result instanceof Promise) {
-      throw new TypeError(
+      throw typeError(
+        "INVALID_ARGUMENT",
         "Expected a synchronous function in scope but it returned a promise: await between scopes",
       );
     }
     kept = reachable(result, own.born);
     if (options.replay !== undefined && own.replay!.next !== options.replay.calls) {
-      throw new Error(
+      throw failure(
+        "INVALID_ARGUMENT",
         `Cannot run a checkpointed function again: it called ${options.replay.calls} kernels and now ` +
           `${own.replay!.next}; make it a pure function of older tensors`,
       );

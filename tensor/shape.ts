@@ -1,3 +1,5 @@
+import { rangeError } from "../errors/error.ts";
+
 /**
  * Shapes and the rules for them. Letters used in comments everywhere: b batch, t tokens (queries), s tokens
  * (keys), d width, h heads, r rank, v vocabulary.
@@ -79,7 +81,8 @@ export function broadcast(op: string, a: Shape, b: Shape): Shape {
     const m = a[a.length - rank + i] ?? 1;
     const n = b[b.length - rank + i] ?? 1;
     if (m !== n && m !== 1 && n !== 1) {
-      throw new RangeError(
+      throw rangeError(
+        "INVALID_TENSOR",
         `Cannot ${op} ${showShape(a)} and ${showShape(b)}: axis ${i} has sizes ${m} and ${n}`,
       );
     }
@@ -103,7 +106,7 @@ export function broadcast(op: string, a: Shape, b: Shape): Shape {
 export function axisOf(op: string, shape: Shape, axis: number): number {
   const index = axis < 0 ? axis + shape.length : axis;
   if (!Number.isInteger(axis) || index < 0 || index >= shape.length) {
-    throw new RangeError(`Cannot ${op} ${showShape(shape)}: it has no axis ${axis}`);
+    throw rangeError("INVALID_TENSOR", `Cannot ${op} ${showShape(shape)}: it has no axis ${axis}`);
   }
   return index;
 }

@@ -1,5 +1,6 @@
 /** Storages: runs of bytes on a backend, each with exactly one owner; and the count of live bytes. */
 import type { Backend, MemoryUse, Raw } from "./backend.ts";
+import { failure } from "../errors/error.ts";
 
 /** Something that owns storages and frees them: a scope or a root. */
 export interface Owner {
@@ -56,7 +57,10 @@ export class Storage {
   /** The backend's handle. @throws {Error} when the storage was freed. */
   get raw(): Raw {
     if (!this.live) {
-      throw new Error("Cannot use a tensor whose storage was freed: keep it or return it from its scope");
+      throw failure(
+        "FREED",
+        "Cannot use a tensor whose storage was freed: keep it or return it from its scope",
+      );
     }
     if (!this.held) {
       this.hold(transiently(this.make!).release());

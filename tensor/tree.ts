@@ -2,6 +2,7 @@
 import { copyOf } from "./create.ts";
 import { scope, type Synchronous } from "./scope.ts";
 import { Tensor } from "./tensor.ts";
+import { rangeError } from "../errors/error.ts";
 
 /** Nested records whose leaves are tensors. */
 export interface Tree {
@@ -134,19 +135,19 @@ export function nest<L>(flat: Iterable<readonly [string, L]>): NestOf<L> {
   for (const [path, leaf] of flat) {
     const names = path.split(".");
     if (names.includes("__proto__")) {
-      throw new RangeError(`Refused the name "${path}": __proto__ is reserved`);
+      throw rangeError("INVALID_ARGUMENT", `Refused the name "${path}": __proto__ is reserved`);
     }
     let branch = root;
     for (const name of names.slice(0, -1)) {
       if (branch[name] === undefined) branches.add(branch[name] = Object.create(null));
       else if (!branches.has(branch[name])) {
-        throw new RangeError(`"${path}" passes through a leaf at "${name}"`);
+        throw rangeError("INVALID_ARGUMENT", `"${path}" passes through a leaf at "${name}"`);
       }
       branch = branch[name] as Record<string, unknown>;
     }
     const last = names[names.length - 1]!;
     if (branch[last] !== undefined) {
-      throw new RangeError(`"${path}" names both a leaf and a branch, or stands twice`);
+      throw rangeError("INVALID_ARGUMENT", `"${path}" names both a leaf and a branch, or stands twice`);
     }
     branch[last] = leaf;
   }

@@ -8,6 +8,7 @@ const ROOT = fileURLToPath(new URL("../", import.meta.url));
 
 /** Rooms below which a test file has the path of its source. */
 const ROOMS = [
+  "errors",
   "platform",
   "tensor",
   "ops",

@@ -12,6 +12,7 @@ import { bucketBatches, type Buckets, positive } from "./buckets.ts";
 import { packedBatches, type Packing } from "./packing.ts";
 import type { ExampleSizes, MicroBatch } from "./micro_batch.ts";
 import { piecesOf } from "./pieces.ts";
+import { rangeError } from "../errors/error.ts";
 
 /** How examples become steps. */
 export interface BatchOptions {
@@ -60,9 +61,12 @@ export interface Step extends Position {
 export function planEpoch(sizes: ExampleSizes, options: BatchOptions, epoch: number): readonly Step[] {
   const { batching, accumulate = 1, pieceTokens = Infinity, key } = options;
   positive("accumulate", accumulate);
-  if (sizes.lengths.length === 0) throw new RangeError("Cannot plan an epoch: there are no examples");
+  if (sizes.lengths.length === 0) {
+    throw rangeError("INVALID_ARGUMENT", "Cannot plan an epoch: there are no examples");
+  }
   if (sizes.targets.length !== sizes.lengths.length) {
-    throw new RangeError(
+    throw rangeError(
+      "INVALID_ARGUMENT",
       `Expected as many targets as lengths but found ${sizes.targets.length} and ${sizes.lengths.length}`,
     );
   }
@@ -105,12 +109,16 @@ export function* stepsFrom(
 ): Generator<Step, never> {
   const { epoch: first, step: skip } = start;
   if (!Number.isInteger(first) || first < 0 || !Number.isInteger(skip) || skip < 0) {
-    throw new RangeError(`Expected epoch and step to be integers from 0 but found ${first} and ${skip}`);
+    throw rangeError(
+      "INVALID_ARGUMENT",
+      `Expected epoch and step to be integers from 0 but found ${first} and ${skip}`,
+    );
   }
   for (let epoch = first;; epoch++) {
     const steps = planEpoch(sizes, options, epoch);
     if (epoch === first && skip > steps.length) {
-      throw new RangeError(
+      throw rangeError(
+        "CANNOT_RESUME",
         `Cannot resume at step ${skip} of epoch ${epoch}: it has ${steps.length} steps; the data or the batch options have changed`,
       );
     }

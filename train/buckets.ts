@@ -6,6 +6,7 @@
  */
 import { fold, type Key } from "../tensor/key.ts";
 import { permutation } from "./shuffle.ts";
+import { rangeError } from "../errors/error.ts";
 
 /** Indices of the examples that share one row of a batch. */
 export type Row = readonly number[];
@@ -57,6 +58,9 @@ export function bucketBatches(
 /** @throws {RangeError} when the option is not an integer above 0. */
 export function positive(name: string, value: number): void {
   if (!Number.isInteger(value) || value < 1) {
-    throw new RangeError(`Expected ${name} to be an integer greater than 0 but found ${value}`);
+    throw rangeError(
+      "INVALID_ARGUMENT",
+      `Expected ${name} to be an integer greater than 0 but found ${value}`,
+    );
   }
 }

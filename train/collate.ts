@@ -9,6 +9,7 @@
  */
 import { positive, type Row } from "./buckets.ts";
 import { IGNORED, type Tokens } from "./truncation.ts";
+import { rangeError } from "../errors/error.ts";
 
 /** A batch, each field [rows][tokens]. */
 export interface Batch {
@@ -52,7 +53,7 @@ export function collate(
   { pad, multipleOf = 1 }: CollateOptions,
 ): Batch {
   positive("multipleOf", multipleOf);
-  if (rows.length === 0) throw new RangeError("Cannot collate a batch: it has no rows");
+  if (rows.length === 0) throw rangeError("INVALID_BATCH", "Cannot collate a batch: it has no rows");
   const packed = rows.map((row) => joinSegments(row.map(tokensOf)));
   const longest = packed.reduce((most, { inputIds }) => Math.max(most, inputIds.length), 0);
   const width = Math.ceil(longest / multipleOf) * multipleOf;

@@ -13,6 +13,7 @@ import type { EncodeOptions, ExampleTokenizer } from "./example_tokenizer.ts";
 import { type Location, showLocation } from "./jsonl.ts";
 import type { ChatMessage, Conversation } from "./messages.ts";
 import { IGNORED, joinTokens, type Tokens } from "./truncation.ts";
+import { rangeError } from "../errors/error.ts";
 
 /** A part of the text of a conversation. */
 export interface ConversationPart {
@@ -56,7 +57,8 @@ export function conversationParts(
     try {
       return tokenizer.chat(messages.slice(0, count), { addGenerationPrompt, ...variables });
     } catch (cause) {
-      throw new RangeError(
+      throw rangeError(
+        "DATA_INVALID",
         `${where}the chat template refuses the conversation: ${(cause as Error).message}`,
         {
           cause,
@@ -72,13 +74,15 @@ export function conversationParts(
     // Where the opening of an answer is not how an answer begins, only what they share is given.
     const opening = opened.slice(0, sharedLength(opened, whole));
     if (opening.length < sharedLength(render(i, false), opened)) {
-      throw new RangeError(
+      throw rangeError(
+        "DATA_INVALID",
         `${where}the chat template rewrites what comes before message ${i}: it cannot be learned`,
       );
     }
     const given = continued(known, opening);
     if (given === undefined) {
-      throw new RangeError(
+      throw rangeError(
+        "DATA_INVALID",
         `${where}the chat template drops an answer before message ${i} when the conversation goes on`,
       );
     }
@@ -121,7 +125,8 @@ export function encodeConversation(
     return joinTokens(prompt, last, place);
   }
   if (longPrompt === "refuse") {
-    throw new RangeError(
+    throw rangeError(
+      "TEXT_TOO_LONG",
       `${where}the conversation has ${total} tokens, more than the ${maxLength} of the context; raise maxLength or keep only its head or tail`,
     );
   }
@@ -191,7 +196,7 @@ function checkKept(
     // Templates may leave out what an assistant thought.
     const kept = role === "assistant" ? content.split("</think>").at(-1)! : content;
     if (!own.includes(kept.trim())) {
-      throw new RangeError(`${where}the chat template drops message ${i}, of role "${role}"`);
+      throw rangeError("DATA_INVALID", `${where}the chat template drops message ${i}, of role "${role}"`);
     }
   });
 }

@@ -6,6 +6,7 @@
  * which patience counts. So a run that improves by less than `minDelta` each time is stopped unless its small
  * improvements add up.
  */
+import { rangeError } from "../errors/error.ts";
 
 /** When to stop. */
 export interface EarlyStopping {
@@ -56,9 +57,14 @@ export function observe(
   { patience, minDelta = 0, goal = "lower" }: EarlyStopping,
 ): EarlyStoppingState {
   if (!Number.isInteger(patience) || patience < 1) {
-    throw new RangeError(`Expected patience to be an integer greater than 0 but found ${patience}`);
+    throw rangeError(
+      "INVALID_ARGUMENT",
+      `Expected patience to be an integer greater than 0 but found ${patience}`,
+    );
   }
-  if (!(minDelta >= 0)) throw new RangeError(`Expected minDelta to be at least 0 but found ${minDelta}`);
+  if (!(minDelta >= 0)) {
+    throw rangeError("INVALID_ARGUMENT", `Expected minDelta to be at least 0 but found ${minDelta}`);
+  }
   const { step, value } = evaluation;
   // How much better than another value; above 0 is better.
   const gain = (than: number) => (goal === "lower" ? than - value : value - than);

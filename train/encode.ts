@@ -8,6 +8,7 @@ import type { Example } from "./examples.ts";
 import { showLocation } from "./jsonl.ts";
 import type { EncodeOptions, ExampleTokenizer } from "./example_tokenizer.ts";
 import { joinTokens, type PromptTokens, type Tokens } from "./truncation.ts";
+import { rangeError, typeError } from "../errors/error.ts";
 
 /**
  * One row: the prompt's tokens with label -100, then the answer's and the end token. Of a conversation every message that is
@@ -27,7 +28,10 @@ import { joinTokens, type PromptTokens, type Tokens } from "./truncation.ts";
 export function encodeExample(example: Example, tokenizer: ExampleTokenizer, options: EncodeOptions): Tokens {
   const { eos } = tokenizer;
   if (eos === undefined) {
-    throw new TypeError("Cannot train on answers: the tokenizer has no end token (eos) to close them with");
+    throw typeError(
+      "TOKENIZER_UNSUPPORTED",
+      "Cannot train on answers: the tokenizer has no end token (eos) to close them with",
+    );
   }
   const { at, conversation } = example;
   if (example.text === true) return encodeText(example, tokenizer, { ...options, eos });
@@ -50,7 +54,8 @@ function encodeText(
   const plain = tokenizer.encode(answer);
   const ids = plain.at(-1) === eos ? plain : [...plain, eos];
   if (ids.length > maxLength && longPrompt === "refuse") {
-    throw new RangeError(
+    throw rangeError(
+      "TEXT_TOO_LONG",
       `${
         at ? `${showLocation(at)}: ` : ""
       }the text has ${ids.length} tokens, more than the ${maxLength} of the context; ` +

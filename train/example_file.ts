@@ -4,6 +4,7 @@
 import { heed } from "../core/mod.ts";
 import { type Example, type ExampleOptions, examplesOf, shapedBy } from "./examples.ts";
 import { openRecords } from "./records/open.ts";
+import { rangeError } from "../errors/error.ts";
 
 /** An open data file. Close it with `using` or `[Symbol.dispose]()`. */
 export interface ExampleFile extends Disposable {
@@ -64,7 +65,8 @@ export async function openExamples(
     example(n) {
       const number = recordOf[n];
       if (number === undefined) {
-        throw new RangeError(
+        throw rangeError(
+          "DATA_INVALID",
           `Cannot read example ${n} of ${file}: it has examples 0 to ${recordOf.length - 1}`,
         );
       }

@@ -15,6 +15,7 @@ import { type JsonlRecord, type Location, locationOf, showLocation, textField } 
 import { type ChatMessage, type Conversation, conversationOf } from "./messages.ts";
 import { checkShape, type FieldNames, type RecordShape, renamedRecord, shapeOf } from "./record_shapes.ts";
 import { readRecords } from "./records/read.ts";
+import { typeError } from "../errors/error.ts";
 
 /** The source of one training row. */
 export interface Example {
@@ -126,7 +127,8 @@ export function examplesOf(
       return [{ prompt: messages.slice(0, -1), answer, conversation, at }];
     }
     default:
-      throw new TypeError(
+      throw typeError(
+        "DATA_INVALID",
         `${showLocation(at)}: a ${shape} record has no prompt with an answer; it is for another objective`,
       );
   }

@@ -4,6 +4,7 @@ import { shapedBy } from "./examples.ts";
 import { type JsonlRecord, type Location, locationOf, showLocation, textField } from "./jsonl.ts";
 import { checkShape, type RecordShape } from "./record_shapes.ts";
 import { openRecords } from "./records/open.ts";
+import { rangeError, typeError } from "../errors/error.ts";
 
 /** The shapes of groups. */
 export type GroupShape = Extract<RecordShape, "triplet" | "pair" | "scored pair">;
@@ -86,7 +87,8 @@ export async function openGroups(
     shape ??= shapes.find((one) => one === told);
     if (shape === undefined) {
       const wanted = shapes.map((one) => fieldsOf(one).join(", ")).join("; or ");
-      throw new TypeError(
+      throw typeError(
+        "INVALID_ARGUMENT",
         `${showLocation(record)}: expected the fields ${wanted} but found ${told}; rename them with fields`,
       );
     }
@@ -110,7 +112,8 @@ function similarityOf(record: JsonlRecord): number {
   const value = record.value["score"];
   const score = typeof value === "string" && value.trim() !== "" ? Number(value) : value;
   if (typeof score === "number" && Number.isFinite(score)) return score;
-  throw new RangeError(
+  throw rangeError(
+    "INVALID_ARGUMENT",
     `${showLocation(record)}: field "score" must be a number but is ${JSON.stringify(value)}`,
   );
 }

@@ -9,6 +9,7 @@ import { checkRegularFile } from "./regular_file.ts";
 import { storedBytes } from "./records/bytes.ts";
 import { linesOf } from "./records/lines.ts";
 import { readAt } from "../platform/files.ts";
+import { rangeError, syntaxError, typeError } from "../errors/error.ts";
 
 /** The location of a record. Lines count from 1, including blank ones, as in editors. */
 export interface Location {
@@ -149,7 +150,8 @@ export function openJsonl(index: JsonlIndex): JsonlFile {
   const size = fstatSync(handle).size;
   if (size !== offsets[count]) {
     closeSync(handle);
-    throw new RangeError(
+    throw rangeError(
+      "DATA_INVALID",
       `Cannot read ${file}: it had ${offsets[count]} bytes when indexed and has ${size} now`,
     );
   }
@@ -158,7 +160,10 @@ export function openJsonl(index: JsonlIndex): JsonlFile {
     record(n) {
       const [start, end] = [offsets[n], offsets[n + 1]];
       if (start === undefined || end === undefined) {
-        throw new RangeError(`Cannot read record ${n} of ${file}: it has records 0 to ${count - 1}`);
+        throw rangeError(
+          "DATA_INVALID",
+          `Cannot read record ${n} of ${file}: it has records 0 to ${count - 1}`,
+        );
       }
       // The bytes up to the next record may hold blank lines; to JSON these are white space.
       return parseRecord({ file, line: lines[n]! }, bytesAt(handle, start, end - start));
@@ -187,14 +192,17 @@ export function textField(record: JsonlRecord, name: string): string {
   const value = Object.hasOwn(record.value, name) ? record.value[name] : undefined;
   const where = `${showLocation(record)}: field "${name}"`;
   if (value === undefined) {
-    throw new TypeError(
+    throw typeError(
+      "DATA_INVALID",
       `${where} is missing; the record has ${
         Object.keys(record.value).map(quoted).join(", ") || "no fields"
       }`,
     );
   }
-  if (typeof value !== "string") throw new TypeError(`${where} must be a string but is ${kindOf(value)}`);
-  if (value.trim() === "") throw new RangeError(`${where} is empty`);
+  if (typeof value !== "string") {
+    throw typeError("DATA_INVALID", `${where} must be a string but is ${kindOf(value)}`);
+  }
+  if (value.trim() === "") throw rangeError("DATA_INVALID", `${where} is empty`);
   return value;
 }
 
@@ -218,7 +226,7 @@ const quoted = (name: string): string => `"${name}"`;
 
 /** The error of a file without a record. */
 export function noRecords(file: string): RangeError {
-  return new RangeError(`Cannot use ${file}: it has no records; write one JSON object a line`);
+  return rangeError("DATA_INVALID", `Cannot use ${file}: it has no records; write one JSON object a line`);
 }
 
 /**
@@ -233,7 +241,7 @@ export function parseRecord(at: Location, bytes: Uint8Array): JsonlRecord {
 /** A record from a value that must be an object. @throws {TypeError} when it is none. */
 export function recordOf(at: Location, value: unknown): JsonlRecord {
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new TypeError(`${showLocation(at)}: expected a JSON object but found ${kindOf(value)}`);
+    throw typeError("DATA_INVALID", `${showLocation(at)}: expected a JSON object but found ${kindOf(value)}`);
   }
   return { ...at, value: value as Readonly<Record<string, unknown>> };
 }
@@ -243,13 +251,13 @@ function parseJson(at: Location, bytes: Uint8Array): unknown {
   try {
     text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch (cause) {
-    throw new SyntaxError(`${showLocation(at)}: the bytes are not UTF-8`, { cause });
+    throw syntaxError("DATA_INVALID", `${showLocation(at)}: the bytes are not UTF-8`, { cause });
   }
   try {
     return JSON.parse(text);
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new SyntaxError(`${showLocation(at)}: malformed JSON: ${reason}`, { cause });
+    throw syntaxError("DATA_INVALID", `${showLocation(at)}: malformed JSON: ${reason}`, { cause });
   }
 }
 

@@ -13,6 +13,7 @@ import { type JsonlRecord, kindOf, type Location, locationOf, showLocation, text
 import { type FieldNames, renamedRecord } from "./record_shapes.ts";
 import { fileForm } from "./records/files.ts";
 import { readRecords } from "./records/read.ts";
+import { rangeError, typeError } from "../errors/error.ts";
 
 /** One text, optionally with a second one as a pair. */
 export interface Texts {
@@ -77,7 +78,8 @@ export function labelledExampleOf(record: JsonlRecord, kind: LabelledKind): Labe
   if (
     found !== undefined && found !== kind && FIELDS[kind].some((name) => !Object.hasOwn(record.value, name))
   ) {
-    throw new TypeError(
+    throw typeError(
+      "DATA_INVALID",
       `${showLocation(record)}: expected the fields ${FIELDS[kind].join(" and ")} as before but found ${
         FIELDS[found].join(" and ")
       }; use one kind a file`,
@@ -95,7 +97,7 @@ export function labelledExampleOf(record: JsonlRecord, kind: LabelledKind): Labe
       if (typeof score !== "number") throw wrong(record, "score", "a number", score);
       // JSON has no infinities, but it has numbers that overflow.
       if (!Number.isFinite(score)) {
-        throw new RangeError(`${showLocation(record)}: field "score" is no finite number`);
+        throw rangeError("DATA_INVALID", `${showLocation(record)}: field "score" is no finite number`);
       }
       return { kind, ...texts(record), score, at };
     }
@@ -105,9 +107,12 @@ export function labelledExampleOf(record: JsonlRecord, kind: LabelledKind): Labe
         return word;
       });
       const tags = list(record, "tags").map((tag, i) => className(record, `tags, ${i}`, tag));
-      if (words.length === 0) throw new RangeError(`${showLocation(record)}: field "tokens" is empty`);
+      if (words.length === 0) {
+        throw rangeError("DATA_INVALID", `${showLocation(record)}: field "tokens" is empty`);
+      }
       if (words.length !== tags.length) {
-        throw new RangeError(
+        throw rangeError(
+          "DATA_INVALID",
           `${
             showLocation(record)
           }: expected as many tags as tokens but found ${tags.length} and ${words.length}`,
@@ -154,7 +159,8 @@ export async function* readLabelledExamples(
     kind ??= labelledKindOf(record);
     if (kind === undefined) {
       const names = Object.keys(record.value).map((name) => `"${name}"`).join(", ") || "no fields";
-      throw new TypeError(
+      throw typeError(
+        "DATA_INVALID",
         `${
           showLocation(record)
         }: expected "text" and "label", "text" and "score", or "tokens" and "tags" but found ${names}`,
@@ -199,7 +205,7 @@ function texts(record: JsonlRecord): Texts {
 
 function field(record: JsonlRecord, name: string): unknown {
   if (!Object.hasOwn(record.value, name)) {
-    throw new TypeError(`${showLocation(record)}: field "${name}" is missing`);
+    throw typeError("DATA_INVALID", `${showLocation(record)}: field "${name}" is missing`);
   }
   return record.value[name];
 }
@@ -218,5 +224,8 @@ function className(record: JsonlRecord, name: string, value: unknown): string {
 
 function wrong(record: JsonlRecord, name: string, wanted: string, found: unknown): TypeError {
   const shown = typeof found === "number" || found === "" ? JSON.stringify(found) : kindOf(found);
-  return new TypeError(`${showLocation(record)}: field "${name}": expected ${wanted} but found ${shown}`);
+  return typeError(
+    "DATA_INVALID",
+    `${showLocation(record)}: field "${name}": expected ${wanted} but found ${shown}`,
+  );
 }

@@ -6,6 +6,7 @@ import type { LabelledExample } from "./labelled_examples.ts";
 import { shortened } from "./pair_truncation.ts";
 import type { Rows } from "./rows.ts";
 import { IGNORED } from "./truncation.ts";
+import { rangeError } from "../errors/error.ts";
 
 /** The interface required of a tokenizer. */
 export interface LabelTokenizer {
@@ -89,14 +90,20 @@ function encoded(
   const where = example.at === undefined ? "" : `${showLocation(example.at)}: `;
   const room = (added: number): number => {
     if (added >= maxLength) {
-      throw new RangeError(`${where}the ${added} special tokens fill a row of ${maxLength}: raise maxLength`);
+      throw rangeError(
+        "TEXT_TOO_LONG",
+        `${where}the ${added} special tokens fill a row of ${maxLength}: raise maxLength`,
+      );
     }
     return maxLength - added;
   };
   const classOf = (name: string): number => {
     const id = ids.get(name);
     if (id === undefined) {
-      throw new RangeError(`${where}"${name}" is none of the classes ${[...ids.keys()].join(", ")}`);
+      throw rangeError(
+        "DATA_INVALID",
+        `${where}"${name}" is none of the classes ${[...ids.keys()].join(", ")}`,
+      );
     }
     return id;
   };

@@ -11,7 +11,6 @@ import {
   heed,
   keep,
   key as keyOf,
-  leaves,
   lossAndGradients,
   type Model,
   scope,
@@ -30,9 +29,11 @@ import { adamw } from "./optimizer.ts";
 import { PIECE_TOKENS } from "./pieces.ts";
 import { measured, type Pass } from "./passes.ts";
 import type { Rows } from "./rows.ts";
+import { checkSame } from "./same_parameters.ts";
 import type { GradientFunction, Resume, Training, TrainOptions } from "./training.ts";
 import { treeSum } from "./tree_sum.ts";
 import { alone } from "./world.ts";
+import { rangeError } from "../errors/error.ts";
 
 /**
  * Starts or continues a run. The adapter's own tensors are not freed.
@@ -174,7 +175,8 @@ export async function startTraining<P extends Tree>(
       }
       if (!Number.isFinite(loss) || !finite) {
         dispose(gradients);
-        throw new RangeError(
+        throw rangeError(
+          "LOSS_NOT_FINITE",
           `The loss of step ${
             step + 1
           } is ${loss} and its gradient's norm ${norm}: lower the learning rate ` +
@@ -267,7 +269,7 @@ export function batchOf(
 ): ModelBatch {
   if (rows.batch !== undefined) {
     if (options.batching.kind === "packing") {
-      throw new RangeError("Cannot pack rows that have labels of their own: use buckets");
+      throw rangeError("INVALID_ARGUMENT", "Cannot pack rows that have labels of their own: use buckets");
     }
     return rows.batch(micro.rows.flat(), options.pad);
   }
@@ -278,22 +280,4 @@ export function batchOf(
 
 function tokensIn(rows: Rows, plan: Step): number {
   return plan.microBatches.flatMap((m) => m.rows.flat()).reduce((sum, n) => sum + rows.lengths[n]!, 0);
-}
-
-function checkSame(expected: Tree, found: Tree): void {
-  const shapes = new Map(leaves(found).map(([path, t]) => [path, t.shape.join(", ")]));
-  const known = new Set(leaves(expected).map(([path]) => path));
-  const other = [...shapes.keys()].find((path) => !known.has(path));
-  if (other !== undefined) {
-    throw new RangeError(`Cannot resume: the checkpoint has ${other}, which the adapter has not`);
-  }
-  for (const [path, t] of leaves(expected)) {
-    if (shapes.get(path) !== t.shape.join(", ")) {
-      throw new RangeError(
-        `Cannot resume: ${path} is [${t.shape.join(", ")}] but the checkpoint has [${
-          shapes.get(path) ?? "nothing"
-        }]`,
-      );
-    }
-  }
 }

@@ -21,6 +21,7 @@ import {
   type Tree,
 } from "../core/mod.ts";
 import { multiply } from "../ops/mod.ts";
+import { rangeError } from "../errors/error.ts";
 
 /** How the scale is adapted. */
 export interface LossScaleOptions {
@@ -60,7 +61,7 @@ export function firstLossScale(
   { initial = 65536, growth = 2, backoff = 0.5, interval = 2000 }: LossScaleOptions = {},
 ): LossScale {
   const wrong = (name: string, rule: string, found: number): RangeError =>
-    new RangeError(`Expected a loss scale's ${name} to be ${rule} but found ${found}`);
+    rangeError("INVALID_ARGUMENT", `Expected a loss scale's ${name} to be ${rule} but found ${found}`);
   if (!(initial > 0 && Number.isFinite(initial))) throw wrong("initial", "a finite number above 0", initial);
   if (!(growth >= 1 && Number.isFinite(growth))) throw wrong("growth", "at least 1", growth);
   if (!(backoff > 0 && backoff < 1)) throw wrong("backoff", "between 0 and 1", backoff);

@@ -3,6 +3,7 @@
  * `from` and `value`, as ShareGPT has them.
  */
 import { type JsonlRecord, kindOf, showLocation } from "./jsonl.ts";
+import { rangeError, typeError } from "../errors/error.ts";
 
 /** One message of a conversation. The chat template determines which roles exist. */
 export interface ChatMessage {
@@ -48,14 +49,16 @@ export function conversationOf(
   // A first message by the assistant answers nothing, so it is only part of what comes before.
   const answering = turns.flatMap(({ message }, i) => message.role === "assistant" && i > 0 ? [i] : []);
   if (answering.length === 0) {
-    throw new RangeError(
+    throw rangeError(
+      "DATA_INVALID",
       `${showLocation(record)}: field "${name}" has no assistant message after another message`,
     );
   }
   const byDefault = answers === "last" ? answering.slice(-1) : answering;
   const learned = answering.filter((i) => turns[i]!.learned ?? byDefault.includes(i));
   if (learned.length === 0) {
-    throw new RangeError(
+    throw rangeError(
+      "DATA_INVALID",
       `${showLocation(record)}: no message of field "${name}" is trained: its weights are all 0`,
     );
   }
@@ -75,13 +78,15 @@ export function messagesIn(record: JsonlRecord, name: string): readonly ChatMess
 function turnsOf(record: JsonlRecord, name: string, shape: "messages" | "sharegpt"): readonly Turn[] {
   const where = `${showLocation(record)}: field "${name}"`;
   const list = listOf(record, name);
-  if (list === undefined) throw new TypeError(`${where} is missing`);
-  if (!Array.isArray(list)) throw new TypeError(`${where} must be an array but is ${kindOf(list)}`);
-  if (list.length === 0) throw new RangeError(`${where} is empty`);
+  if (list === undefined) throw typeError("DATA_INVALID", `${where} is missing`);
+  if (!Array.isArray(list)) {
+    throw typeError("DATA_INVALID", `${where} must be an array but is ${kindOf(list)}`);
+  }
+  if (list.length === 0) throw rangeError("DATA_INVALID", `${where} is empty`);
   const wanted = shape === "messages" ? "{ role, content }" : "{ from, value }";
   const turns = list.map((item: unknown, i): Turn => {
     if (typeof item !== "object" || item === null || Array.isArray(item)) {
-      throw new TypeError(`${where}, message ${i}: expected ${wanted} but found ${kindOf(item)}`);
+      throw typeError("DATA_INVALID", `${where}, message ${i}: expected ${wanted} but found ${kindOf(item)}`);
     }
     const fields = item as Record<string, unknown>;
     const at = `${where}, message ${i}`;
@@ -124,7 +129,8 @@ function shareGptTurn(fields: Readonly<Record<string, unknown>>, at: string): Tu
   const role = typeof from === "string" ? ROLES[from] : undefined;
   if (role === undefined) {
     const found = from === undefined ? "it is missing" : JSON.stringify(from);
-    throw new TypeError(
+    throw typeError(
+      "DATA_INVALID",
       `${at}: expected "from" to be one of ${Object.keys(ROLES).join(", ")} but found ${found}`,
     );
   }
@@ -141,7 +147,7 @@ function callsIn(value: unknown, at: string): readonly unknown[] {
   const list = Array.isArray(parsed) ? parsed : [parsed];
   return list.map((call) => {
     if (typeof call !== "object" || call === null || !("name" in call)) {
-      throw new TypeError(`${at}: expected JSON of { name, arguments } in "value"`);
+      throw typeError("DATA_INVALID", `${at}: expected JSON of { name, arguments } in "value"`);
     }
     return { type: "function", function: call };
   });
@@ -157,15 +163,15 @@ function checked(
   for (const [field, value] of [["role", role], [name, content]]) {
     if (typeof value !== "string") {
       const found = value === undefined ? "is missing" : `must be a string but is ${kindOf(value)}`;
-      throw new TypeError(`${at}: "${field}" ${found}`);
+      throw typeError("DATA_INVALID", `${at}: "${field}" ${found}`);
     }
   }
   const message = { ...fields, role: role as string, content: content as string };
-  if (message.role === "") throw new RangeError(`${at}: "role" is empty`);
+  if (message.role === "") throw rangeError("DATA_INVALID", `${at}: "role" is empty`);
   // Data sets use an empty system message for "none", and tools may answer nothing; any other empty message is an error in
   // the data.
   if (message.content.trim() === "" && !calls && !["system", "tool"].includes(message.role)) {
-    throw new RangeError(`${at}: "${name}" is empty`);
+    throw rangeError("DATA_INVALID", `${at}: "${name}" is empty`);
   }
   return message;
 }
@@ -173,11 +179,11 @@ function checked(
 function learnedOf(weight: unknown, train: unknown, at: string): boolean | undefined {
   if (typeof train === "boolean") return train;
   if (train !== undefined && train !== null) {
-    throw new TypeError(`${at}: "train" must be true or false but is ${kindOf(train)}`);
+    throw typeError("DATA_INVALID", `${at}: "train" must be true or false but is ${kindOf(train)}`);
   }
   if (weight === undefined || weight === null) return undefined;
   if (weight !== 0 && weight !== 1) {
-    throw new RangeError(`${at}: "weight" must be 0 or 1 but is ${JSON.stringify(weight)}`);
+    throw rangeError("DATA_INVALID", `${at}: "weight" must be 0 or 1 but is ${JSON.stringify(weight)}`);
   }
   return weight === 1;
 }
@@ -193,7 +199,10 @@ export function toolsOf(record: JsonlRecord): readonly unknown[] | undefined {
   const found = listOf(record, "tools");
   if (found === undefined || found === null || found === "") return undefined;
   if (!Array.isArray(found)) {
-    throw new TypeError(`${showLocation(record)}: field "tools" must be an array but is ${kindOf(found)}`);
+    throw typeError(
+      "DATA_INVALID",
+      `${showLocation(record)}: field "tools" must be an array but is ${kindOf(found)}`,
+    );
   }
   return found.length === 0 ? undefined : found;
 }

@@ -3,6 +3,7 @@
  * questions (SQuAD's exact match and F1). Equal to scikit-learn, scipy and SQuAD's script
  * (tests/oracles/classification_metrics.py).
  */
+import { rangeError } from "../errors/error.ts";
 
 /** Labels to compare: ids or names. */
 export type ClassLabels = readonly (string | number)[];
@@ -153,7 +154,9 @@ export interface AnswerScores {
  * ```
  */
 export function answerScores(found: string, wanted: readonly string[]): AnswerScores {
-  if (wanted.length === 0) throw new RangeError("Expected at least one right answer but found none");
+  if (wanted.length === 0) {
+    throw rangeError("INVALID_ARGUMENT", "Expected at least one right answer but found none");
+  }
   const answer = plainWords(found);
   const rights = wanted.map(plainWords);
   return {
@@ -191,7 +194,8 @@ function count<T>(list: readonly T[], holds: (item: T, i: number) => boolean): n
 
 function checkPairs(a: readonly unknown[], b: readonly unknown[]): void {
   if (a.length !== b.length || a.length === 0) {
-    throw new RangeError(
+    throw rangeError(
+      "INVALID_ARGUMENT",
       `Expected as many predictions as labels, and at least one, but found ${b.length} and ${a.length}`,
     );
   }

@@ -6,6 +6,7 @@
 import { closeSync, constants, ftruncateSync, openSync, readFileSync } from "node:fs";
 import { systemCode, systemError, writeAt } from "../platform/files.ts";
 import { type FileLock, lockFile } from "../platform/file_lock.ts";
+import { failure, rangeError, syntaxError } from "../errors/error.ts";
 
 /**
  * One line: the step that it belongs to and the measured values. Steps never decrease from one line to the
@@ -113,11 +114,11 @@ function stepOf(file: string, line: number, bytes: Uint8Array): number {
   try {
     entry = JSON.parse(new TextDecoder().decode(bytes));
   } catch (cause) {
-    throw new SyntaxError(`Cannot resume ${file} line ${line}: it is not JSON`, { cause });
+    throw syntaxError("CANNOT_RESUME", `Cannot resume ${file} line ${line}: it is not JSON`, { cause });
   }
   const step = typeof entry === "object" && entry !== null && "step" in entry ? entry.step : undefined;
   if (typeof step !== "number") {
-    throw new SyntaxError(`Cannot resume ${file} line ${line}: it has no number "step"`);
+    throw syntaxError("CANNOT_RESUME", `Cannot resume ${file} line ${line}: it has no number "step"`);
   }
   return step;
 }
@@ -134,7 +135,10 @@ function openLog(file: string, handle: number, lock: FileLock, from: LogEnd): Me
     append(entry) {
       const { step } = entry;
       if (!Number.isInteger(step) || step < last) {
-        throw new RangeError(`Cannot log step ${step} to ${file}: expected an integer from ${last}`);
+        throw rangeError(
+          "CANNOT_WRITE",
+          `Cannot log step ${step} to ${file}: expected an integer from ${last}`,
+        );
       }
       const line = new TextEncoder().encode(JSON.stringify(entry, finite) + "\n");
       writeWhole(file, handle, end, line);
@@ -152,7 +156,7 @@ function writeWhole(file: string, handle: number, end: number, bytes: Uint8Array
     writeAt(handle, end, bytes);
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new Error(`Cannot write metrics to ${file}: ${reason}`, { cause });
+    throw failure("CANNOT_WRITE", `Cannot write metrics to ${file}: ${reason}`, { cause });
   }
 }
 

@@ -21,6 +21,7 @@ import {
 } from "../core/mod.ts";
 import { multiply } from "../ops/mod.ts";
 import { freshSlots, type Optimizer, type Slots, type StepOptions } from "./optimizer.ts";
+import { rangeError } from "../errors/error.ts";
 
 /** One slot as bytes, for checkpoints. */
 export interface SlotBytes {
@@ -157,10 +158,14 @@ export function checked(
 ): SlotBytes {
   const slot = saved.get(name);
   if (slot === undefined) {
-    throw new RangeError(`The saved optimizer state has no "${name}": it is of another method or model`);
+    throw rangeError(
+      "CANNOT_RESUME",
+      `The saved optimizer state has no "${name}": it is of another method or model`,
+    );
   }
   if (slot.dtype !== dtype || slot.bytes.length !== byteLength(dtype, leaf.shape)) {
-    throw new RangeError(
+    throw rangeError(
+      "CANNOT_RESUME",
       `${name}: expected ${dtype} of [${leaf.shape.join(", ")}] but found ${slot.dtype} of [${
         slot.shape.join(", ")
       }]`,

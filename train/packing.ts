@@ -7,6 +7,7 @@
 import { fold, type Key } from "../tensor/key.ts";
 import { positive, type Row } from "./buckets.ts";
 import { permutation } from "./shuffle.ts";
+import { rangeError } from "../errors/error.ts";
 
 /** Rows of several examples, separated by segment ids. */
 export interface Packing {
@@ -59,7 +60,8 @@ function bestFit(examples: Uint32Array, lengths: ArrayLike<number>, maxLength: n
   for (const example of Array.from(examples).sort((a, b) => lengths[b]! - lengths[a]!)) {
     const length = lengths[example]!;
     if (length > maxLength) {
-      throw new RangeError(
+      throw rangeError(
+        "TEXT_TOO_LONG",
         `Cannot pack example ${example}: it has ${length} tokens and a row has room for ${maxLength}`,
       );
     }

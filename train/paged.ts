@@ -19,6 +19,7 @@ import { checked, leafOf, type Moments, updateLeaf } from "./moments.ts";
 import { freshSlots, type Optimizer, type Slots } from "./optimizer.ts";
 import { readAt, writeAt } from "../platform/files.ts";
 import { temporaryFile } from "../platform/temporary.ts";
+import { failure } from "../errors/error.ts";
 
 /** Options of paged optimizer state. */
 export interface PagedOptions {
@@ -154,7 +155,8 @@ function openPageFile(size: number, folder: string | undefined): PageFile {
     try {
       work();
     } catch (cause) {
-      throw new Error(
+      throw failure(
+        "CANNOT_WRITE",
         `Cannot write ${size} bytes of optimizer state to ${path}: ${(cause as Error).message}; ` +
           "free some room there or give the state more host memory",
         { cause },
@@ -171,7 +173,9 @@ function openPageFile(size: number, folder: string | undefined): PageFile {
     read: (offset, size) => {
       const bytes = new Uint8Array(size);
       const n = readAt(file, offset, bytes);
-      if (n < size) throw new Error(`The page file ${path} ended after ${offset + n} bytes`);
+      if (n < size) {
+        throw failure("INVALID_ARGUMENT", `The page file ${path} ended after ${offset + n} bytes`);
+      }
       return bytes;
     },
     write: (offset, bytes) => writing(() => writeAt(file, offset, bytes)),

@@ -1,4 +1,5 @@
 /** Shortening a pair of texts to fit together. */
+import { rangeError } from "../errors/error.ts";
 
 /**
  * Truncates two lists of ids at their ends to `room` ids in total, as in Hugging Face tokenizers' "longest
@@ -18,7 +19,9 @@ export function shortened(
   second: readonly number[],
   room: number,
 ): readonly [first: readonly number[], second: readonly number[]] {
-  if (room < 0) throw new RangeError(`Expected room for a pair but found ${room}: raise maxLength`);
+  if (room < 0) {
+    throw rangeError("TEXT_TOO_LONG", `Expected room for a pair but found ${room}: raise maxLength`);
+  }
   if (first.length + second.length <= room) return [first, second];
   const swapped = first.length > second.length;
   const least = Math.min(first.length, second.length);

@@ -2,6 +2,7 @@
  * Evaluation loss and perplexity over any number of batches, from exact sums, so that short batches are
  * weighted correctly.
  */
+import { rangeError } from "../errors/error.ts";
 
 /** A sum over the labels that the loss counts. */
 export interface Likelihood {
@@ -44,7 +45,7 @@ export function addLikelihoods(a: Likelihood, b: Likelihood): Likelihood {
  * ```
  */
 export function meanLoss({ negativeLogLikelihood, tokens }: Likelihood): number {
-  if (!(tokens > 0)) throw new RangeError(`Cannot average a loss over ${tokens} tokens`);
+  if (!(tokens > 0)) throw rangeError("INVALID_ARGUMENT", `Cannot average a loss over ${tokens} tokens`);
   return negativeLogLikelihood / tokens;
 }
 

@@ -33,6 +33,7 @@ import { placeholderRows, type RowSize } from "./placeholder_rows.ts";
 import { PIECE_TOKENS } from "./pieces.ts";
 import { pickRows, type Rows } from "./rows.ts";
 import { fold, key } from "../tensor/key.ts";
+import { typeError } from "../errors/error.ts";
 
 /** Peak memory of a run, in bytes. */
 export interface MemoryPlan {
@@ -94,7 +95,8 @@ export async function planMemory<P extends Tree>(
   options: PlanOptions,
 ): Promise<MemoryPlan> {
   if (model.backend.name !== "shapes") {
-    throw new TypeError(
+    throw typeError(
+      "INVALID_ARGUMENT",
       `Expected a model without numbers to plan with but found one on ${model.backend.name}`,
     );
   }

@@ -15,6 +15,7 @@ import type { HeldOutOptions } from "./evaluate.ts";
 import { accuracy, f1, matthews, pearson, spearman } from "./metrics_classification.ts";
 import type { Rows } from "./rows.ts";
 import { IGNORED } from "./truncation.ts";
+import { typeError } from "../errors/error.ts";
 
 /** One row: a class, scores, flags, or the class of each tagged word. */
 export interface Prediction {
@@ -55,7 +56,10 @@ export async function predict(
   positive("batchSize", batchSize);
   const kind = model.architecture.labels(model);
   if (rows.batch === undefined || kind === "next") {
-    throw new TypeError("Cannot predict labels: expected labelled rows and a model with a head for labels");
+    throw typeError(
+      "INVALID_BATCH",
+      "Cannot predict labels: expected labelled rows and a model with a head for labels",
+    );
   }
   const order = Array.from({ length: rows.count }, (_, n) => n).sort((a, b) =>
     rows.lengths[b]! - rows.lengths[a]!

@@ -7,6 +7,7 @@ import { type JsonlFile, type JsonlRecord, locationOf, showLocation, textField }
 import { type ChatMessage, messagesIn, toolsOf } from "./messages.ts";
 import { checkShape, type FieldNames, renamedRecord } from "./record_shapes.ts";
 import { openRecords } from "./records/open.ts";
+import { rangeError } from "../errors/error.ts";
 
 /** Two answers to one prompt. */
 export interface Preference {
@@ -38,7 +39,7 @@ export function preferenceOf(record: JsonlRecord): Preference {
   const margin = marginOf(record);
   const pair = isText(record, "chosen") ? textPair(record) : messagePair(record);
   if (JSON.stringify(pair.chosen) === JSON.stringify(pair.rejected)) {
-    throw new RangeError(`${where}: "chosen" and "rejected" are the same`);
+    throw rangeError("DATA_INVALID", `${where}: "chosen" and "rejected" are the same`);
   }
   return { ...pair, ...margin !== undefined && { margin } };
 }
@@ -134,7 +135,8 @@ function messagePair(record: JsonlRecord): Pick<Preference, "chosen" | "rejected
   const example = (messages: readonly ChatMessage[], name: string): Example => {
     const learned = messages.flatMap(({ role }, i) => role === "assistant" && i >= prompt ? [i] : []);
     if (learned.length === 0) {
-      throw new RangeError(
+      throw rangeError(
+        "DATA_INVALID",
         `${showLocation(record)}: field "${name}" has no assistant message that is its own`,
       );
     }
@@ -147,7 +149,7 @@ function messagePair(record: JsonlRecord): Pick<Preference, "chosen" | "rejected
     };
   };
   if (prompt === better.length && prompt === worse.length) {
-    throw new RangeError(`${showLocation(record)}: "chosen" and "rejected" are the same`);
+    throw rangeError("DATA_INVALID", `${showLocation(record)}: "chosen" and "rejected" are the same`);
   }
   return { chosen: example(better, "chosen"), rejected: example(worse, "rejected") };
 }
@@ -157,7 +159,8 @@ function marginOf(record: JsonlRecord): number | undefined {
   if (margin === undefined || margin === null) return undefined;
   const number = Number(margin);
   if (margin === "" || !Number.isFinite(number)) {
-    throw new RangeError(
+    throw rangeError(
+      "DATA_INVALID",
       `${showLocation(record)}: field "margin" must be a number but is ${JSON.stringify(margin)}`,
     );
   }
@@ -165,7 +168,8 @@ function marginOf(record: JsonlRecord): number | undefined {
 }
 
 const withoutPrompt = (record: JsonlRecord): RangeError =>
-  new RangeError(
+  rangeError(
+    "DATA_INVALID",
     `${
       showLocation(record)
     }: a preference without a prompt: there is no field "prompt", and "chosen" and "rejected" begin with nothing in common`,

@@ -19,6 +19,7 @@
  * | `text` | `text` | a text, every token of which is learned |
  */
 import { type JsonlRecord, showLocation } from "./jsonl.ts";
+import { typeError } from "../errors/error.ts";
 
 /** The fields that each shape needs. */
 export const SHAPE_FIELDS = {
@@ -66,7 +67,8 @@ export function shapeOf(record: JsonlRecord, first: readonly RecordShape[] = [])
   if (started !== undefined) return started;
   const found = Object.keys(record.value).map(quoted).join(", ") || "no fields";
   const known = RECORD_SHAPES.map((shape) => SHAPE_FIELDS[shape].map(quoted).join(" and ")).join(", or ");
-  throw new TypeError(
+  throw typeError(
+    "DATA_INVALID",
     `${showLocation(record)}: expected the fields ${known}, but found ${found}; rename them with fields`,
   );
 }
@@ -88,7 +90,8 @@ export function checkShape(record: JsonlRecord, shape: RecordShape): void {
   if (SHAPE_FIELDS[shape].every((name) => has(record, name))) return;
   const other = wholeShape(record);
   if (other === undefined) return;
-  throw new TypeError(
+  throw typeError(
+    "DATA_INVALID",
     `${showLocation(record)}: expected a ${shape} record as before but found ${other}; use one shape a file`,
   );
 }
@@ -115,7 +118,8 @@ export function renamedRecord(record: JsonlRecord, fields: FieldNames): JsonlRec
   );
   const renamed = Object.entries(fields).map(([name, source]) => {
     if (!has(record, source)) {
-      throw new TypeError(
+      throw typeError(
+        "DATA_INVALID",
         `${showLocation(record)}: field "${source}", which is to be ${
           quoted(name)
         }, is missing; the record has ${Object.keys(record.value).map(quoted).join(", ") || "no fields"}`,

@@ -1,5 +1,6 @@
 /** Checks that files to be read more than once or in any order are regular files. */
 import { stat } from "node:fs/promises";
+import { typeError } from "../errors/error.ts";
 
 /**
  * Opens nothing, since opening a pipe blocks until someone writes to it.
@@ -10,7 +11,8 @@ import { stat } from "node:fs/promises";
 export async function checkRegularFile(file: string): Promise<void> {
   const found = await stat(file);
   if (!found.isFile() && !found.isDirectory()) {
-    throw new TypeError(
+    throw typeError(
+      "DATA_INVALID",
       `Cannot read ${file} in any order: it is a pipe or a device; write it to a file first`,
     );
   }

@@ -10,6 +10,7 @@
  * to PyPI `rouge-score` 0.1.2, including its tokenization: runs of a-z and 0-9 after lower-casing. Scripts
  * without such letters give no tokens and score 0.
  */
+import { rangeError } from "../errors/error.ts";
 
 /** Three values from 0 to 1. */
 export interface RougeScore {
@@ -78,7 +79,9 @@ export function rouge(reference: string, candidate: string, options: RougeOption
  * ```
  */
 export function meanRouge(scores: readonly RougeScores[]): RougeScores {
-  if (scores.length === 0) throw new RangeError("Cannot average ROUGE scores: there are none");
+  if (scores.length === 0) {
+    throw rangeError("INVALID_ARGUMENT", "Cannot average ROUGE scores: there are none");
+  }
   const mean = (of: (each: RougeScores) => RougeScore): RougeScore => {
     const average = (part: keyof RougeScore) =>
       scores.reduce((sum, each) => sum + of(each)[part], 0) / scores.length;

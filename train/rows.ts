@@ -8,6 +8,7 @@ import { showLocation } from "./jsonl.ts";
 import { encodeExample } from "./encode.ts";
 import type { EncodeOptions, ExampleTokenizer } from "./example_tokenizer.ts";
 import { targetCount, type Tokens } from "./truncation.ts";
+import { rangeError } from "../errors/error.ts";
 
 /** Tokenized examples. */
 export interface Rows {
@@ -60,7 +61,8 @@ export function rowsOf(
     if (n % 100 === 99) options.encoded?.(n + 1);
     if (targets[n] === 0) {
       const { at } = examples.example(n);
-      throw new RangeError(
+      throw rangeError(
+        "DATA_INVALID",
         `${at ? showLocation(at) : `row ${n + 1}`}: no token is trained: nothing in it is an answer`,
       );
     }

@@ -13,6 +13,7 @@
  * polynomial e, and the cosine continues to oscillate. (At step 0 of a warm-up the factor is 0, as there: the
  * first step changes nothing.)
  */
+import { rangeError } from "../errors/error.ts";
 
 /** The factor on the peak learning rate at a step. */
 export type Schedule = (step: number) => number;
@@ -112,7 +113,9 @@ export interface PolynomialOptions extends DecayOptions {
 export function polynomial(options: PolynomialOptions): Schedule {
   const { power = 1, end = 0 } = options;
   fraction("end", end);
-  if (!(power > 0)) throw new RangeError(`Expected power to be greater than 0 but found ${power}`);
+  if (!(power > 0)) {
+    throw rangeError("INVALID_ARGUMENT", `Expected power to be greater than 0 but found ${power}`);
+  }
   const { warmUp, totalSteps, decaySteps } = span(options);
   return afterWarmUp(
     warmUp,
@@ -143,7 +146,7 @@ export function inverseSquareRoot(options: InverseSquareRootOptions = {}): Sched
   const warmUp = stepsOf(options.warmUp);
   const timescale = options.timescale ?? (warmUp || 10_000);
   if (!(timescale > 0)) {
-    throw new RangeError(`Expected timescale to be greater than 0 but found ${timescale}`);
+    throw rangeError("INVALID_ARGUMENT", `Expected timescale to be greater than 0 but found ${timescale}`);
   }
   return afterWarmUp(warmUp, (step) => 1 / Math.sqrt((step - warmUp + timescale) / timescale));
 }
@@ -169,20 +172,23 @@ function span(options: DecayOptions): Span {
   const warmUp = stepsOf(options.warmUp);
   const totalSteps = whole("totalSteps", options.totalSteps);
   if (warmUp > totalSteps) {
-    throw new RangeError(`Expected warmUp to be at most totalSteps but found ${warmUp} and ${totalSteps}`);
+    throw rangeError(
+      "INVALID_ARGUMENT",
+      `Expected warmUp to be at most totalSteps but found ${warmUp} and ${totalSteps}`,
+    );
   }
   return { warmUp, totalSteps, decaySteps: Math.max(1, totalSteps - warmUp) };
 }
 
 function whole(name: string, value: number): number {
   if (!Number.isInteger(value) || value < 0) {
-    throw new RangeError(`Expected ${name} to be an integer from 0 but found ${value}`);
+    throw rangeError("INVALID_ARGUMENT", `Expected ${name} to be an integer from 0 but found ${value}`);
   }
   return value;
 }
 
 function fraction(name: string, value: number): void {
   if (!(value >= 0 && value <= 1)) {
-    throw new RangeError(`Expected ${name} to be from 0 to 1 but found ${value}`);
+    throw rangeError("INVALID_ARGUMENT", `Expected ${name} to be from 0 to 1 but found ${value}`);
   }
 }

@@ -4,6 +4,7 @@ import type { Example } from "./examples.ts";
 import { showLocation } from "./jsonl.ts";
 import type { Rows } from "./rows.ts";
 import { IGNORED } from "./truncation.ts";
+import { rangeError } from "../errors/error.ts";
 
 /** How examples become rows. */
 export interface Seq2seqOptions {
@@ -45,7 +46,8 @@ export function seq2seqRows(
     const [all, written] = [tokenizer.encode(text), tokenizer.encode(answer)];
     const read = all.length <= maxLength ? all : [...all.slice(0, maxLength - 1), ...all.slice(-1)];
     if (written.length === 0 || written.length > maxAnswerLength) {
-      throw new RangeError(
+      throw rangeError(
+        "DATA_INVALID",
         `${
           at ? `${showLocation(at)}: ` : ""
         }the answer has ${written.length} tokens but must have 1 to ${maxAnswerLength}`,

@@ -2,6 +2,7 @@
 import type { Rows } from "./rows.ts";
 import { rowsFrom } from "./rows.ts";
 import type { Tokens } from "./truncation.ts";
+import { rangeError } from "../errors/error.ts";
 
 /**
  * Texts divided into rows of at most `length` tokens, without overlap, which the model sees separately.
@@ -22,7 +23,7 @@ export function textRows(
   length: number,
 ): Rows {
   if (!Number.isInteger(length) || length < 2) {
-    throw new RangeError(`Expected rows of at least 2 tokens but found ${length}`);
+    throw rangeError("DATA_INVALID", `Expected rows of at least 2 tokens but found ${length}`);
   }
   const rows: Tokens[] = [];
   for (const text of texts) {
@@ -32,6 +33,8 @@ export function textRows(
       if (inputIds.length > 1) rows.push({ inputIds, labels: inputIds });
     }
   }
-  if (rows.length === 0) throw new RangeError("Cannot take a perplexity: the text has fewer than two tokens");
+  if (rows.length === 0) {
+    throw rangeError("DATA_INVALID", "Cannot take a perplexity: the text has fewer than two tokens");
+  }
   return rowsFrom(rows);
 }

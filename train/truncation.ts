@@ -7,6 +7,7 @@
  * an answer that does not fit is an error.
  */
 import { type Location, showLocation } from "./jsonl.ts";
+import { rangeError } from "../errors/error.ts";
 
 /** The label that the loss ignores, as in PyTorch and transformers. */
 export const IGNORED: -100 = -100;
@@ -65,21 +66,26 @@ export function joinTokens(
   const { maxLength, longPrompt, eos, at } = options;
   const where = at === undefined ? "" : `${showLocation(at)}: `;
   if (!Number.isInteger(maxLength) || maxLength < 1) {
-    throw new RangeError(`Expected maxLength to be an integer greater than 0 but found ${maxLength}`);
+    throw rangeError(
+      "DATA_INVALID",
+      `Expected maxLength to be an integer greater than 0 but found ${maxLength}`,
+    );
   }
-  if (answer.length === 0) throw new RangeError(`${where}the answer has no tokens`);
+  if (answer.length === 0) throw rangeError("DATA_INVALID", `${where}the answer has no tokens`);
   const { before = [], body, after = [] } = prompt;
   const closed = eos === undefined ? answer : [...answer, eos];
   const ending = closed.length;
   if (ending > maxLength) {
-    throw new RangeError(
+    throw rangeError(
+      "TEXT_TOO_LONG",
       `${where}the answer has ${ending} tokens with its end token, more than the ${maxLength} of the context; raise maxLength or shorten the answer`,
     );
   }
   const room = maxLength - ending - before.length - after.length;
   // An answer without any of its question teaches nothing, and its first token could not be predicted at all.
   if (room < Math.min(1, body.length)) {
-    throw new RangeError(
+    throw rangeError(
+      "TEXT_TOO_LONG",
       `${where}the answer (${ending} tokens) and the fixed part of the prompt (${
         before.length + after.length
       }) leave no room for the rest of the prompt in ${maxLength} tokens; raise maxLength`,
@@ -87,7 +93,8 @@ export function joinTokens(
   }
   if (body.length > room && longPrompt === "refuse") {
     const total = before.length + body.length + after.length + ending;
-    throw new RangeError(
+    throw rangeError(
+      "TEXT_TOO_LONG",
       `${where}prompt and answer have ${total} tokens, more than the ${maxLength} of the context; raise maxLength or keep only the head or the tail of long prompts`,
     );
   }

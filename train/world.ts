@@ -2,6 +2,7 @@
  * The processes that train one adapter together. A program that runs alone is the world of size 1; `openMpi` gives the one of an
  * MPI launcher. Ranks count from 0; every rank takes the same steps, so that calls meet in the same order.
  */
+import { rangeError } from "../errors/error.ts";
 
 /** The processes of a run, seen from one of them. */
 export interface World {
@@ -20,7 +21,7 @@ export interface World {
 }
 
 const nobody = (rank: number): Promise<never> =>
-  Promise.reject(new RangeError(`There is no rank ${rank}: the program runs alone`));
+  Promise.reject(rangeError("INVALID_ARGUMENT", `There is no rank ${rank}: the program runs alone`));
 
 /**
  * The world of one process.

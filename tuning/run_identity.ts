@@ -4,6 +4,7 @@ import { bytesOf, type Model, weightLeaves } from "../core/mod.ts";
 import type { KnownMethods } from "../io/records/known_methods.ts";
 import type { RunFolder } from "../io/run_folder.ts";
 import type { StateRecord } from "../io/training_state.ts";
+import { rangeError } from "../errors/error.ts";
 
 /**
  * @throws {RangeError} when a run would continue with other data, another base or other options; names the
@@ -23,7 +24,8 @@ export function checkSameRun(
   const changed = changedOption(optionsOf(then), optionsOf(now));
   if (changed !== undefined) {
     const { name, was, is } = changed;
-    throw new RangeError(
+    throw rangeError(
+      "CANNOT_RESUME",
       `Cannot resume ${folder.path}: --${name} was ${was} and is ${is} now; give the options that it began with`,
     );
   }
@@ -34,13 +36,14 @@ export function checkSameRun(
   };
   for (const [name, differs] of Object.entries(what)) {
     if (then[name] !== now[name]) {
-      throw new RangeError(`Cannot resume ${folder.path}: ${differs} than when the run began`);
+      throw rangeError("CANNOT_RESUME", `Cannot resume ${folder.path}: ${differs} than when the run began`);
     }
   }
   const [built, here] = [then["kernels"], now["kernels"]];
   // Checkpoints of earlier versions name none.
   if (built !== undefined && built !== here) {
-    throw new RangeError(
+    throw rangeError(
+      "CANNOT_RESUME",
       `Cannot resume ${folder.path}: it began on the kernels of build ${built}, and those here are of build ${
         here ?? "none"
       }, which may round otherwise; resume it with the version of graft that began it, or start again`,

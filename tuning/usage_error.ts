@@ -2,6 +2,9 @@
 
 /** An error in the user's arguments, found after parsing. */
 export class UsageError extends Error {
+  /** What went wrong, for programs. */
+  readonly code: "USAGE" = "USAGE";
+
   override readonly name = "UsageError";
 }
 

@@ -17,6 +17,7 @@ import type { ConvertFlags } from "./flags.ts";
 import { openModel } from "../load.ts";
 import { print, printJson, showBytes } from "../terminal/output.ts";
 import { BITSANDBYTES, BLOCKS, formatFor, PLAIN } from "../output_formats.ts";
+import { typeError } from "../../errors/error.ts";
 
 /** The formats in which models can be written. */
 export const MODEL_FORMATS = ["safetensors", "gguf", "bitsandbytes"] as const;
@@ -103,7 +104,8 @@ function checkTwice(model: Model, dtype: DType): void {
     isQuantized(leaf.dtype) && leaf.dtype !== dtype
   );
   if (twice === undefined) return;
-  throw new TypeError(
+  throw typeError(
+    "INVALID_ARGUMENT",
     `Cannot convert to ${dtype}: "${twice[0]}" is ${
       twice[1].dtype
     } already; start from unquantized weights, or give --requantize to lose precision a second time`,

@@ -10,6 +10,7 @@ import {
   type ExaminedTokenizer,
   trainedCount,
 } from "./entries.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** What was found. */
 export interface Examined {
@@ -108,7 +109,7 @@ export async function examine(
     }
   }
   if (shape === undefined) {
-    throw new RangeError(found.refused[0] ?? found.empty[0] ?? `${path} has no records`);
+    throw rangeError("DATA_INVALID", found.refused[0] ?? found.empty[0] ?? `${path} has no records`);
   }
   return { shape, rows: found.lengths.length, sizes, ...found };
 }

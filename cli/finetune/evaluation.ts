@@ -21,6 +21,7 @@ import {
 import { type Data, labelsOf } from "../data.ts";
 import type { FinetuneFlags } from "./settings.ts";
 import type { Interrupt } from "../terminal/interrupt.ts";
+import { typeError } from "../../errors/error.ts";
 
 /** Results of one evaluation, by name; ROUGE values are means of F1. */
 export interface Evaluation {
@@ -85,7 +86,7 @@ export async function labelledEvaluation(
   const kind = labelsOf(model);
   if (kind === "next") return { loss, perplexity }; // a raw text
   if (kind === undefined) {
-    throw new TypeError("Expected a model with a head for labels but found none");
+    throw typeError("INVALID_ARGUMENT", "Expected a model with a head for labels but found none");
   }
   const predictions = await predict(model, rows, how);
   return { loss, ...predictionScores(kind, predictions, classNames(model).length) };

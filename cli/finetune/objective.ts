@@ -25,6 +25,7 @@ import { embedBatch, type Embedder, embedderOf, embeddingForm } from "../../io/s
 import { note } from "../terminal/output.ts";
 import { isEmbedding, isPreference, type ObjectiveFlags } from "./objective_flags.ts";
 import type { FinetuneFlags } from "./settings.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** The flags that belong to each objective. */
 const OWN: Readonly<Record<string, readonly (keyof ObjectiveFlags)[]>> = {
@@ -143,7 +144,8 @@ function checkVocabulary(name: string, teacher: Tokenizer, own: Tokenizer): void
     if (theirs === ours) continue;
     const shown = (token: string | undefined): string =>
       token === undefined ? "nothing" : JSON.stringify(token);
-    throw new RangeError(
+    throw rangeError(
+      "INVALID_ARGUMENT",
       `Cannot distill from ${name}: its vocabulary is another one; token ${id} is ${
         shown(theirs)
       } there and ${shown(ours)} here`,

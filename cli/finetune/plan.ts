@@ -43,6 +43,7 @@ import { UsageError } from "../../tuning/usage_error.ts";
 import { Exit } from "../terminal/arguments.ts";
 import { changesOf, cutRows } from "./fitting_changes.ts";
 import { note, print, printJson, showBytes, table } from "../terminal/output.ts";
+import { failure } from "../../errors/error.ts";
 
 /** The memory that WebAssembly can address. */
 const WASM_LIMIT = 2 ** 32;
@@ -224,7 +225,9 @@ async function sizesOf(
   maxLength: number,
 ): Promise<PlannedSizes> {
   const tokenizer = await loadTokenizerOf(source);
-  if (tokenizer === undefined) throw new Error(`Cannot plan for --data: ${source} has no tokenizer`);
+  if (tokenizer === undefined) {
+    throw failure("TOKENIZER_UNSUPPORTED", `Cannot plan for --data: ${source} has no tokenizer`);
+  }
   using data = await openRunData({ ...flags, heldOut: heldOutShare(flags) }, model, tokenizer, maxLength);
   using other = await openEvaluated(flags, model, tokenizer, maxLength);
   return plannedSizes(data, other);

@@ -8,6 +8,7 @@ import { isEmbedding, isPreference, type ObjectiveFlags } from "./objective_flag
 import { openGroupData } from "./group_data.ts";
 import { recordShape } from "../record_shape.ts";
 import { note } from "../terminal/output.ts";
+import { typeError } from "../../errors/error.ts";
 
 /** Opens, checks and tokenizes the data that an objective takes. */
 export function openRunData(
@@ -37,7 +38,8 @@ async function openPreferenceData(
   }
   const wanted = flags.objective === "reward" ? "scores" : "next";
   if (labelsOf(model) !== wanted) {
-    throw new TypeError(
+    throw typeError(
+      "DATA_INVALID",
       wanted === "next"
         ? `Cannot compare answers under a ${model.config.model_type}: it is no causal language model`
         : `Cannot learn rewards with a ${model.config.model_type}: it has no head of one score`,

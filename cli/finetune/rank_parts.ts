@@ -17,6 +17,7 @@ import {
 } from "../../train/mod.ts";
 import type { Interrupt } from "../terminal/interrupt.ts";
 import metadata from "../../deno.json" with { type: "json" };
+import { rangeError } from "../../errors/error.ts";
 
 /** Interrupts nothing. */
 export const NEVER: Interrupt = { wanted: false, [Symbol.dispose]: () => {} };
@@ -75,7 +76,8 @@ export function checkWork(
   const steps = planEpoch(rows, { batching, accumulate, pieceTokens, key: key(0) }, 0);
   const pieces = Math.max(...steps.map(({ microBatches }) => microBatches.length));
   if (pieces < size) {
-    throw new RangeError(
+    throw rangeError(
+      "INVALID_ARGUMENT",
       `Cannot share the work out to ${size} processes: a step has ${pieces} ${
         pieces === 1 ? "piece" : "pieces"
       } of at most ${pieceTokens} tokens; give a larger --batch-size or --accumulate ${

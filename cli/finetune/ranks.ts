@@ -8,6 +8,7 @@ import { alone, type World } from "../../train/mod.ts";
 import { Exit } from "../terminal/arguments.ts";
 import { note } from "../terminal/output.ts";
 import { oneLine } from "../terminal/one_line.ts";
+import { failure } from "../../errors/error.ts";
 
 /** Whether processes that were launched together train together. */
 export type Distributed = "auto" | "mpi" | "off";
@@ -21,7 +22,8 @@ export async function withRanks(how: Distributed, run: (world: World) => Promise
   const launcher = how === "off" ? undefined : launcherOf(environmentVariable);
   if (launcher === undefined) {
     if (how === "mpi") {
-      throw new Error(
+      throw failure(
+        "INVALID_ARGUMENT",
         "--distributed mpi needs a launcher: start with mpirun -n 4 graft finetune …, or with srun",
       );
     }

@@ -5,6 +5,7 @@ import { labelNames } from "../../train/mod.ts";
 import { isEmbedding, type ObjectiveFlags } from "./objective_flags.ts";
 import { type DataFlags, labelsOf } from "../data.ts";
 import { labelledExamples, labelledKind, type RecordFlags } from "../record_shape.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /**
  * The task of a run; undefined where the model keeps its own head.
@@ -41,7 +42,10 @@ export async function taskFor(
   const own = labelsOf(stored) === (kind === "class" ? "class" : "token") ? classNames(stored) : [];
   if (own.length > 0 && names.every((name) => own.includes(name))) return undefined;
   if (names.length < 2) {
-    throw new RangeError(`Cannot tell classes apart in ${flags.data}: all examples are "${names[0]}"`);
+    throw rangeError(
+      "DATA_INVALID",
+      `Cannot tell classes apart in ${flags.data}: all examples are "${names[0]}"`,
+    );
   }
   return { kind: kind === "class" ? "classify" : "tag", names };
 }

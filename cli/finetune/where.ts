@@ -5,6 +5,7 @@ import { BACKEND_NAMES } from "../../ops/auto/mod.ts";
 import { whyNotNative } from "../../ops/native/mod.ts";
 import { type BackendFlags, type BackendName, withBackend } from "../load.ts";
 import { note } from "../terminal/output.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /**
  * Flags with the backend of a run: as given; with "auto" the one that the run began on, or the one that fits.
@@ -20,7 +21,8 @@ export async function withRunsBackend<F extends BackendFlags>(
   if (backend === undefined) return await withBackend(flags);
   const why = backend === "native" ? await whyNotNative() : undefined;
   if (why !== undefined) {
-    throw new RangeError(
+    throw rangeError(
+      "CANNOT_RESUME",
       `Cannot resume ${folder.path}: it began on the native backend, which does not start here, because ${why}`,
     );
   }

@@ -4,6 +4,7 @@
  * by writing conversations with it, and a template for which that does not hold is refused.
  */
 import type { Tokenizer } from "../../formats/tokenizer.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** What a template writes around the content of a role. */
 interface Around {
@@ -42,14 +43,16 @@ export function turnTexts(tokenizer: Pick<Tokenizer, "chat">): TurnTexts {
   const [between] = parted(rest, AGAIN!);
   const closing = parted(chat(["user", ASKED!], ["assistant", ANSWERED!]), ANSWERED!)[1];
   if (!between.startsWith(closing)) {
-    throw new RangeError(
+    throw rangeError(
+      "CANNOT_SAVE",
       "Cannot write a Modelfile: the chat template ends an answer of the past otherwise than the last one",
     );
   }
   const assistant = { before: openAssistant, after: closing };
   const user = { before: between.slice(closing.length), after };
   if (!head.endsWith(user.before) || first !== `${head}${ASKED}${after}${openAssistant}`) {
-    throw new RangeError(
+    throw rangeError(
+      "CANNOT_SAVE",
       "Cannot write a Modelfile: the chat template writes a turn of the past otherwise than a new one",
     );
   }
@@ -69,7 +72,8 @@ function systemTexts(told: string, user: Around): Around {
   const [before, rest] = parted(told, SYSTEM!);
   const [until] = parted(rest, ASKED!);
   if (!until.endsWith(user.before)) {
-    throw new RangeError(
+    throw rangeError(
+      "CANNOT_SAVE",
       "Cannot write a Modelfile: the chat template puts the system's text into the first question",
     );
   }
@@ -108,7 +112,8 @@ function check(texts: TurnTexts, chat: Chat, open: Chat): void {
       open(...list) !== writtenBy(texts, messages, true) ||
       chat(...list) !== writtenBy(texts, messages, false)
     ) {
-      throw new RangeError(
+      throw rangeError(
+        "CANNOT_SAVE",
         "Cannot write a Modelfile: the chat template does more than to write texts around messages",
       );
     }
@@ -117,7 +122,9 @@ function check(texts: TurnTexts, chat: Chat, open: Chat): void {
 
 function parted(text: string, content: string): readonly [before: string, after: string] {
   const at = text.lastIndexOf(content);
-  if (at < 0) throw new RangeError("Cannot write a Modelfile: the chat template changes what messages say");
+  if (at < 0) {
+    throw rangeError("CANNOT_SAVE", "Cannot write a Modelfile: the chat template changes what messages say");
+  }
   return [text.slice(0, at), text.slice(at + content.length)];
 }
 

@@ -12,6 +12,7 @@ import { exists } from "../../io/path_exists.ts";
 import { changedOption } from "../../tuning/run_identity.ts";
 import { created } from "./claims.ts";
 import { shardName, type Share } from "./shard.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** Where processes meet, in the folder of their results. */
 export const SHARING = "sharing";
@@ -32,6 +33,9 @@ export interface Agreement {
 
 /** The processes of a folder want different things. */
 export class Disagreement extends RangeError {
+  /** What went wrong, for programs. */
+  readonly code: "CANNOT_RESUME" = "CANNOT_RESUME";
+
   override readonly name = "Disagreement";
 }
 
@@ -111,7 +115,7 @@ async function readWhole(path: string): Promise<Kept> {
     if (bytes.at(-1) === 10) return parseJson(path, bytes) as Kept;
     await new Promise((done) => setTimeout(done, 100));
   }
-  throw new RangeError(`Cannot read ${path}: it is not whole, its writer was killed; delete it`);
+  throw rangeError("FILE_INVALID", `Cannot read ${path}: it is not whole, its writer was killed; delete it`);
 }
 
 /** Leaves a mark that a shard was here. */

@@ -7,6 +7,7 @@ import { note } from "../terminal/output.ts";
 import { shardNames, SHARING, unseen } from "./agreement.ts";
 import { type Claims, created, type Standing } from "./claims.ts";
 import { type Shard, shardName } from "./shard.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** A command's points. */
 export interface Sharing {
@@ -84,7 +85,8 @@ export async function shareOut(sharing: Sharing): Promise<Ending> {
     const waits = shard?.starts !== "in turn" && held.length > 0;
     const appearing = isTogether && missing.length > 0;
     if (appearing && performance.now() - began > APPEAR) {
-      throw new RangeError(
+      throw rangeError(
+        "FILE_INVALID",
         `Expected all ranks to meet in ${folder} but ${shardNames(missing, count)} never came: ` +
           "is it on a disk that all machines share?",
       );

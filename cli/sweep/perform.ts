@@ -23,6 +23,7 @@ import { Exit } from "../terminal/arguments.ts";
 import { note, print, printJson } from "../terminal/output.ts";
 import { OtherRun, type PlannedRun, type SweepRun, taken, takenBefore, withSweepsBackend } from "./runs.ts";
 import { sorted, sweepTable } from "./table.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** A sweep whose options are read. */
 export interface Sweep {
@@ -193,15 +194,18 @@ export function checkFolder(folder: string, resume: boolean, shard: Shard | unde
     entries = readdirSync(folder);
   } catch (error) {
     if (systemCode(error) === "ENOENT") return;
-    throw new RangeError(`Cannot write to ${folder}: it is not a folder`, { cause: error });
+    throw rangeError("CANNOT_WRITE", `Cannot write to ${folder}: it is not a folder`, { cause: error });
   }
   if (entries.length === 0 || (shard !== undefined && entries.includes(SHARING))) return;
   if (!resume) {
-    throw new RangeError(
+    throw rangeError(
+      "OUTPUT_EXISTS",
       `Cannot write to ${folder}: it exists; give another folder, or --resume to continue the sweep in it`,
     );
   }
-  if (!entries.includes("runs")) throw new RangeError(`Cannot resume ${folder}: it holds no sweep`);
+  if (!entries.includes("runs")) {
+    throw rangeError("CANNOT_RESUME", `Cannot resume ${folder}: it holds no sweep`);
+  }
 }
 
 /** Leaves no folder behind where nothing was trained. */

@@ -14,6 +14,7 @@ import { changedOption } from "../../tuning/run_identity.ts";
 import { finetuneResult, type Reported } from "../finetune/run.ts";
 import type { RunFlags } from "../finetune/run_flags.ts";
 import type { Point } from "./points.ts";
+import { failure } from "../../errors/error.ts";
 
 /** A planned run. */
 export interface PlannedRun {
@@ -130,6 +131,9 @@ async function earlierBackend(folder: string): Promise<BackendName | undefined> 
 
 /** A folder that belongs to another sweep. */
 export class OtherRun extends RangeError {
+  /** What went wrong, for programs. */
+  readonly code: "CANNOT_RESUME" = "CANNOT_RESUME";
+
   override readonly name = "OtherRun";
 }
 
@@ -172,7 +176,9 @@ function resultOf({ best, ...reported }: Reported, { keep, output }: RunFlags): 
     JSON.parse(line) as { readonly seconds?: number; readonly evalLoss?: unknown }
   );
   const last = log.findLast(({ evalLoss }) => evalLoss !== undefined);
-  if (last === undefined) throw new Error("Expected a held-out loss but the run made no evaluation");
+  if (last === undefined) {
+    throw failure("INVALID_ARGUMENT", "Expected a held-out loss but the run made no evaluation");
+  }
   const { steps, trainable, peak } = reported;
   return {
     loss: keep === "best" && best !== undefined ? best.value : Number(last.evalLoss ?? NaN),

@@ -3,10 +3,12 @@ import { divide } from "../../ops/mod.ts";
 import { scalesOf } from "../edits/fold.ts";
 import { scaledMap } from "../linear_maps/linear_map.ts";
 import type { Edit } from "../edits/edit.ts";
+import { typeError } from "../../errors/error.ts";
 
 /** @throws {TypeError} when the effect cannot be subtracted from weights. */
 export function inverse(edit: Edit): Edit {
-  const cannot = new TypeError(
+  const cannot = typeError(
+    "CANNOT_MERGE",
     `Cannot unmerge the edit at "${edit.path}" by subtraction: keep the model that was merged and use it instead`,
   );
   if (edit.kind !== "linear") throw cannot;

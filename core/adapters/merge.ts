@@ -24,6 +24,7 @@ import type { Model } from "../trees/model.ts";
 import type { Spec } from "../edits/place.ts";
 import { EDITS, lookup, setLeaves } from "../trees/weights.ts";
 import { inverse } from "./inverse_edit.ts";
+import { typeError } from "../../errors/error.ts";
 
 /** How to store merged weights. */
 export interface MergeOptions {
@@ -200,11 +201,12 @@ export function storedAs(
 /** An edit that was grafted earlier would be applied after the merged one, which is a different function. */
 function refuseGrafted(edit: Edit, model: Model): void {
   if (edit.row !== undefined) {
-    throw new TypeError(`Cannot merge adapters by rows: merge the adapter "${edit.row}" alone`);
+    throw typeError("CANNOT_MERGE", `Cannot merge adapters by rows: merge the adapter "${edit.row}" alone`);
   }
   const branch = lookup(model.weights, placeOf(edit));
   if (branch !== undefined && !(branch instanceof Tensor) && (branch[EDITS]?.length ?? 0) > 0) {
-    throw new TypeError(
+    throw typeError(
+      "CANNOT_MERGE",
       `Cannot merge the edit at "${edit.path}": another adapter is grafted there; merge it first, or both composed`,
     );
   }
@@ -275,7 +277,8 @@ function apply(
     case "prompt":
     case "side":
     case "prepass":
-      throw new TypeError(
+      throw typeError(
+        "CANNOT_MERGE",
         `Cannot merge the ${edit.kind} edit at "${edit.path}": no weight can hold it; keep the adapter beside the model`,
       );
     default:

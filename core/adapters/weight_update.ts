@@ -11,6 +11,7 @@ import { matrixAt } from "../places/matrix.ts";
 import type { Adapter } from "./method.ts";
 import type { Model } from "../trees/model.ts";
 import { type MatrixPlace, sizesOf } from "../edits/targets.ts";
+import { typeError } from "../../errors/error.ts";
 
 /** ΔW of one layer. The caller owns the tensors that the functions return. */
 export interface WeightUpdate {
@@ -111,7 +112,10 @@ function addition(edit: LinearEdit, place: MatrixPlace): Omit<WeightUpdate, "pla
 /** The layer whose matrix an edit changes. */
 function changedBy(edit: Edit, places: readonly MatrixPlace[], method: string): MatrixPlace {
   const refuse = (what: string): never => {
-    throw new TypeError(`Cannot write ${method} as updates of matrices: its edit at "${edit.path}" ${what}`);
+    throw typeError(
+      "CANNOT_SAVE",
+      `Cannot write ${method} as updates of matrices: its edit at "${edit.path}" ${what}`,
+    );
   };
   switch (edit.kind) {
     case "linear": {

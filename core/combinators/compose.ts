@@ -10,6 +10,7 @@ import { parentOf } from "../trees/edit_checks.ts";
 import { combined, methodsOf, paramsOf } from "./combined.ts";
 import { defineCombinator } from "./define_combinator.ts";
 import { weightLeaves } from "../trees/weights.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** The parameters of a composition: those of each part under its name. */
 export type PartsOf<M extends Readonly<Record<string, Method>>> = {
@@ -158,7 +159,11 @@ function fresh<P extends Tree>(method: Method<P>, model: Model, key: number): P 
     const { message } = cause as Error;
     if (!message.startsWith("Cannot allocate")) throw cause;
     const options = JSON.stringify(method.config).slice(0, 300);
-    throw new RangeError(`Cannot make the parameters of ${method.name} ${options}: ${message}`, { cause });
+    throw rangeError(
+      "METHOD_DOES_NOT_FIT",
+      `Cannot make the parameters of ${method.name} ${options}: ${message}`,
+      { cause },
+    );
   }
 }
 

@@ -30,6 +30,7 @@ import {
   under,
 } from "../../tensor/mod.ts";
 import { lookup } from "../trees/weights.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** A gated method's parameters: the method's own, and a gate for each kind of edit at each place. */
 export type Gated<P extends Tree> = { readonly of: P; readonly gates: Tree };
@@ -157,7 +158,10 @@ export function widthAt(edit: Edit, spec: Spec): number {
   );
   const width = stack?.width ?? here.flatMap((place) => "width" in place ? [place.width] : [])[0];
   if (width === undefined) {
-    throw new RangeError(`Cannot gate the ${edit.kind} edit at "${edit.path}": no width is known`);
+    throw rangeError(
+      "METHOD_DOES_NOT_FIT",
+      `Cannot gate the ${edit.kind} edit at "${edit.path}": no width is known`,
+    );
   }
   return width;
 }
@@ -219,7 +223,8 @@ export function gatedEdit(edit: Exclude<Edit, { kind: "prepass" }>, gate: Fn<Gat
           const g = gate.run({ x: call.x, pass: call }); // [b or 1, 1, 1 or 2]
           const [b, t, values] = g.shape as [number, number, number];
           if (t !== 1 || values > 2) {
-            throw new RangeError(
+            throw rangeError(
+              "METHOD_DOES_NOT_FIT",
               `Cannot gate the prefix at "${edit.path}" by [${g.shape}]: its rows belong to no token, so there is one value a ` +
                 "text, or one for keys and one for values",
             );
@@ -255,7 +260,7 @@ export function gatedEdit(edit: Exclude<Edit, { kind: "prepass" }>, gate: Fn<Gat
 }
 
 const unseeing = ({ kind, path }: Edit): RangeError =>
-  new RangeError(`Cannot gate the ${kind} edit at "${path}": it does not see the input`);
+  rangeError("METHOD_DOES_NOT_FIT", `Cannot gate the ${kind} edit at "${path}": it does not see the input`);
 
 /** An effect times a gate's value for x [b, t, width]. */
 function times({ kind, path }: Edit, effect: Tensor, g: Tensor, x: Tensor): Tensor {
@@ -263,7 +268,8 @@ function times({ kind, path }: Edit, effect: Tensor, g: Tensor, x: Tensor): Tens
   const fits = g.shape.length <= shape.length &&
     g.shape.every((n, i) => n === 1 || n === shape[shape.length - g.shape.length + i]);
   if (!fits) {
-    throw new RangeError(
+    throw rangeError(
+      "METHOD_DOES_NOT_FIT",
       `Cannot gate the ${kind} edit at "${path}" by [${g.shape}]: that does not broadcast against [${shape}]`,
     );
   }

@@ -12,6 +12,7 @@ import type { Batch, Cache, ForwardOptions, Model } from "../trees/model.ts";
 import { concat, gatherRows, integers } from "../../ops/mod.ts";
 import { allEdits, type Branch, EDITS } from "../trees/weights.ts";
 import { Tensor, type Tree } from "../../tensor/mod.ts";
+import { rangeError, typeError } from "../../errors/error.ts";
 
 /**
  * Combines several adapters into one: each row of a batch names its adapter in `rows`, null for none; edits
@@ -34,7 +35,7 @@ import { Tensor, type Tree } from "../../tensor/mod.ts";
 export function perRow(adapters: Readonly<Record<string, Adapter>>): Adapter {
   const names = Object.keys(adapters);
   if (names.length === 0) {
-    throw new RangeError("Expected at least one adapter for the rows of a batch but found none");
+    throw rangeError("INVALID_BATCH", "Expected at least one adapter for the rows of a batch but found none");
   }
   return {
     method: rowMethod(Object.fromEntries(names.map((name) => [name, adapters[name]!.method]))),
@@ -52,7 +53,8 @@ function rowMethod(methods: Readonly<Record<string, Method>>): Method {
       Object.entries(methods).flatMap(([name, method]) =>
         method.edits(params[name] as Tree, spec).map((edit) => {
           if (edit.row !== undefined) {
-            throw new RangeError(
+            throw rangeError(
+              "INVALID_BATCH",
               `Cannot give rows the adapter "${name}": it is itself one by rows; name its parts instead`,
             );
           }
@@ -91,20 +93,24 @@ export function rowGroups<M extends Model>(
   const known = new Set(allEdits(model.weights).flatMap(({ row }) => row === undefined ? [] : [row]));
   if (known.size === 0) {
     if (rows === undefined || rows.every((name) => name === null)) return undefined;
-    throw new RangeError(
+    throw rangeError(
+      "INVALID_BATCH",
       "The batch names adapters for its rows but the model has none by rows: graft perRow(…)",
     );
   }
   const list = [...known].sort().join(", ");
   if (rows === undefined || rows.length !== inputIds.length) {
-    throw new RangeError(
+    throw rangeError(
+      "INVALID_BATCH",
       `Expected an adapter's name for each of ${inputIds.length} rows (${list}, or null) but found ${
         rows?.length ?? 0
       }`,
     );
   }
   const bad = rows.find((name) => name !== null && !known.has(name));
-  if (bad !== undefined) throw new RangeError(`Expected rows to name ${list}, or null, but found "${bad}"`);
+  if (bad !== undefined) {
+    throw rangeError("INVALID_BATCH", `Expected rows to name ${list}, or null, but found "${bad}"`);
+  }
   return [...new Set(rows)].map((name) => ({
     name,
     rows: rows.flatMap((other, i) => other === name ? [i] : []),
@@ -138,7 +144,10 @@ export function byRows(
   if (groups === undefined) return run(model, batch, options);
   const { cache, ...others } = options;
   if (cache !== undefined && !sameGroups(cache.rows ?? [], groups)) {
-    throw new TypeError("Cannot continue a cache under other adapters by rows: start anew from the text");
+    throw typeError(
+      "INVALID_BATCH",
+      "Cannot continue a cache under other adapters by rows: start anew from the text",
+    );
   }
   const parts = groups.map((group, i) => {
     const own = cache?.rows?.[i]?.cache;

@@ -15,6 +15,7 @@ import { combined } from "./combined.ts";
 import { defineCombinator } from "./define_combinator.ts";
 import type { Tensor, Tree } from "../../tensor/mod.ts";
 import { add, gatherRows, identity, multiply, subtract } from "../../ops/mod.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /**
  * A method whose every change is `factor` times as large: additions are multiplied, replacements are
@@ -31,7 +32,7 @@ import { add, gatherRows, identity, multiply, subtract } from "../../ops/mod.ts"
  */
 export function scaled<P extends Tree>(method: Method<P>, factor: number): Method<P> {
   if (!Number.isFinite(factor)) {
-    throw new RangeError(`Expected factor to be a finite number but found ${factor}`);
+    throw rangeError("INVALID_ARGUMENT", `Expected factor to be a finite number but found ${factor}`);
   }
   return combined<P>({
     definition: scaledDefinition,

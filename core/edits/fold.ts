@@ -20,6 +20,7 @@ import {
 import type { LinearChange, LinearEdit, PassCall } from "./edit.ts";
 import type { LinearMap } from "../linear_maps/linear_map.ts";
 import type { Layer } from "./layer.ts";
+import { typeError } from "../../errors/error.ts";
 
 /**
  * The layer with one more edit applied. `pass` is absent when merging.
@@ -139,7 +140,8 @@ export function foldLinear(layer: Layer, edit: LinearEdit, pass: PassCall | unde
       const weight = (): Tensor => {
         const map = change.weight;
         if (map === undefined) {
-          throw new TypeError(
+          throw typeError(
+            "CANNOT_MERGE",
             `Cannot merge the linear edit at "${edit.path}" or take the weight under it: it depends on the input, so no ` +
               "weight holds it",
           );
@@ -149,7 +151,7 @@ export function foldLinear(layer: Layer, edit: LinearEdit, pass: PassCall | unde
       return {
         ...rest,
         apply: (x) => {
-          if (pass === undefined) throw new TypeError("A delta needs a running pass");
+          if (pass === undefined) throw typeError("METHOD_DOES_NOT_FIT", "A delta needs a running pass");
           const y = layer.apply(x);
           const call = {
             ...pass,

@@ -2,6 +2,7 @@
 import type { Tensor } from "../../tensor/mod.ts";
 import { add, gatherRows, transpose } from "../../ops/mod.ts";
 import { decoded, type LinearMap, type Term } from "../linear_maps/linear_map.ts";
+import { typeError } from "../../errors/error.ts";
 
 /** A linear layer: y = W x + b. */
 export interface Layer {
@@ -55,7 +56,7 @@ export function bareLayer(map: LinearMap, bias: Tensor | undefined): Layer {
 export function tableLayer(table: Tensor): Layer {
   return {
     apply: () => {
-      throw new TypeError("An embedding is looked up by id, not applied");
+      throw typeError("METHOD_DOES_NOT_FIT", "An embedding is looked up by id, not applied");
     },
     columns: (ids) => gatherRows(table, ids),
     weight: () => transpose(decoded(table)),

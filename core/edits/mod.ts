@@ -5,4 +5,5 @@ export * from "./selector.ts";
 export * from "./layer.ts";
 export * from "./fold.ts";
 export * from "./targets.ts";
+export { byPattern, matchesWhole } from "./patterns.ts";
 export * from "./linear_effect.ts";

@@ -2,6 +2,7 @@
  * Places: what a model offers to adapters. A method sees only places, never a model's code; a path is the
  * checkpoint's name of a module ("model.layers.0.self_attn.q_proj").
  */
+import { rangeError } from "../../errors/error.ts";
 
 /** Which tower of the network: a decoder-only model has one stack, "decoder"; BERT has "encoder"; T5 both. */
 export type Stack = "encoder" | "decoder";
@@ -205,7 +206,8 @@ export function places(spec: Spec): readonly Place[] {
 export function onlyStack(spec: Spec, method: string): StackPlace {
   const [stack, ...more] = spec.stacks;
   if (stack === undefined || more.length > 0) {
-    throw new RangeError(
+    throw rangeError(
+      "METHOD_DOES_NOT_FIT",
       `Cannot place ${method} on ${spec.architecture}: it needs a model with one stack but found ${spec.stacks.length}`,
     );
   }

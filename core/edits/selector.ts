@@ -1,6 +1,8 @@
 /** Which places of a model a combination is limited to: as data, so that a file can hold it, or as a predicate. */
 import type { Place, Spec, Stack } from "./place.ts";
-import { matchesWhole, nameMatches } from "./targets.ts";
+import { matchesWhole } from "./patterns.ts";
+import { nameMatches } from "./targets.ts";
+import { typeError } from "../../errors/error.ts";
 
 /** Places of a model, as JSON. */
 export type PlaceSelector =
@@ -79,7 +81,8 @@ export function selects(choice: PlaceChoice): (place: Place) => boolean {
     const one = selects(choice.not);
     return (place) => !one(place);
   }
-  throw new TypeError(
+  throw typeError(
+    "INVALID_ARGUMENT",
     `Expected a selector of places, such as { "layers": [0, 6] }, but found ${JSON.stringify(choice)}`,
   );
 }

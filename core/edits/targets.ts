@@ -2,6 +2,8 @@
  * Chooses layers by name, as in PEFT folders and options. Nothing is skipped silently: a name that matches nothing throws.
  */
 import type { EmbeddingPlace, HeadPlace, LinearPlace, Place, Spec } from "./place.ts";
+import { rangeError, syntaxError, typeError } from "../../errors/error.ts";
+import { matchesWhole, patternMatches } from "./patterns.ts";
 
 /** A layer that a matrix update can be grafted onto. */
 export type MatrixPlace = LinearPlace | EmbeddingPlace | HeadPlace;
@@ -169,7 +171,8 @@ export function checkOnce(
   for (const path of paths) {
     const [one, other] = names.filter((name) => nameMatches(name, path));
     if (other !== undefined) {
-      throw new RangeError(
+      throw rangeError(
+        "INVALID_ARGUMENT",
         `Expected ${option} that name ${what} once but "${one}" and "${other}" are both "${path}"`,
       );
     }
@@ -181,7 +184,10 @@ function checkBlocks(layers: readonly number[], all: readonly MatrixPlace[]): vo
   const stray = layers.find((n) => !all.some(({ layer }) => layer === n));
   if (stray === undefined) return;
   const last = Math.max(...all.map(({ layer }) => layer ?? -1));
-  throw new RangeError(`Expected layers to number blocks of the model, up to ${last}, but found ${stray}`);
+  throw rangeError(
+    "NO_SUCH_PLACE",
+    `Expected layers to number blocks of the model, up to ${last}, but found ${stray}`,
+  );
 }
 
 const matrices = (spec: Spec): readonly MatrixPlace[] => [
@@ -200,7 +206,8 @@ function checkPatterns(
     try {
       patternMatches(pattern, "");
     } catch (error) {
-      throw new SyntaxError(
+      throw syntaxError(
+        "INVALID_ARGUMENT",
         `The ${option} "${pattern}" is no regular expression: ${(error as Error).message}`,
       );
     }
@@ -212,7 +219,8 @@ function checkPatterns(
     const [first, ...rest] = entries.filter(([pattern]) => patternMatches(pattern, path));
     const other = rest.find(([, value]) => value !== first![1]);
     if (other !== undefined) {
-      throw new RangeError(
+      throw rangeError(
+        "INVALID_ARGUMENT",
         `Expected one number of ${option} for "${path}" but "${first![0]}" gives ${first![1]} and "${
           other[0]
         }" ${other[1]}`,
@@ -229,52 +237,14 @@ function matches(targets: Targets | undefined, place: MatrixPlace): boolean {
   if (typeof targets === "function") return targets(place);
   if (targets instanceof RegExp) return matchesWhole(targets, place.path);
   if (!Array.isArray(targets)) {
-    throw new TypeError(
+    throw typeError(
+      "INVALID_ARGUMENT",
       `Expected targets to be a list of names, a pattern, "all-linear" or a predicate but found ${
         JSON.stringify(targets)
       }`,
     );
   }
   return targets.some((name) => nameMatches(name, place.path));
-}
-
-/**
- * Whether a pattern matches the whole path.
- *
- * @example
- * ```ts
- * import { layers, matchesWhole } from "@graft/peft/core";
- * import assert from "node:assert/strict";
- * assert.ok(matchesWhole(/layers\.\d+\.q/, "layers.0.q"));
- * assert.ok(!matchesWhole(/layers\.\d+\.q/, "layers.0.q.bias"));
- * ```
- */
-export function matchesWhole(pattern: RegExp, path: string): boolean {
-  return new RegExp(`^(?:${pattern.source})$`, pattern.flags.replace("g", "")).test(path);
-}
-
-const patternMatches = (pattern: string, path: string): boolean =>
-  new RegExp(`^(.*\\.)?(${pattern})$`).test(path);
-
-/**
- * The value of the first pattern that matches a path's end (PEFT's `rank_pattern`), or the default.
- *
- * @example
- * ```ts
- * import { byPattern } from "@graft/peft/core";
- * import assert from "node:assert/strict";
- * const ranks = { "layers.0.q_proj": 16 };
- * assert.equal(byPattern(ranks, "model.layers.0.q_proj", 8), 16);
- * assert.equal(byPattern(ranks, "model.layers.1.q_proj", 8), 8);
- * ```
- */
-export function byPattern<T>(
-  patterns: Readonly<Record<string, T>> | undefined,
-  path: string,
-  otherwise: T,
-): T {
-  const found = Object.entries(patterns ?? {}).find(([pattern]) => patternMatches(pattern, path));
-  return found === undefined ? otherwise : found[1];
 }
 
 function describe(options: TargetOptions): string {
@@ -293,7 +263,8 @@ function describe(options: TargetOptions): string {
 function unmatched(what: string, all: readonly MatrixPlace[], where = "no layer of the model"): RangeError {
   const names = [...new Set(all.map((place) => place.path.replace(/^.*\.\d+\./, "")))];
   const known = names.join(", ");
-  return new RangeError(
+  return rangeError(
+    "NO_SUCH_PLACE",
     known === "" ? `${what} matches ${where}: there is none` : `${what} matches ${where}: there are ${known}`,
   );
 }

@@ -5,6 +5,7 @@ import type { Tensor } from "../../tensor/mod.ts";
 import { gatherRows, identity, matmul, permute, reshape, transpose } from "../../ops/mod.ts";
 import type { LinearMap } from "./linear_map.ts";
 import { leading } from "./cheapest.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /**
  * The map diag(M_0, M_1, …) on inputs of a width, for blocks [n, c, c] that are computed from `source` at
@@ -29,7 +30,7 @@ export function blockDiagonal(
 ): LinearMap {
   const pieces = width / c;
   if (!Number.isInteger(pieces)) {
-    throw new RangeError(`Cannot put blocks of width ${c} on an input of width ${width}`);
+    throw rangeError("METHOD_DOES_NOT_FIT", `Cannot put blocks of width ${c} on an input of width ${width}`);
   }
   const apply = (x: Tensor): Tensor => {
     const m = blocks();

@@ -1,6 +1,7 @@
 /** The options of a method as it declares them: schema, default and a sentence for each, from which everything else follows. */
 import { closest } from "./closest.ts";
 import type { AnyOptionSchema, OptionSchema } from "./option_schemas.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** One option of a method. */
 export interface Option extends AnyOptionSchema {
@@ -133,7 +134,9 @@ export function completed<K extends Options>(
 ): ValuesOf<K> {
   checkOptions(method, options, known);
   const [name] = missing(options, known);
-  if (name !== undefined) throw new RangeError(`${method} needs its option "${name}": ${known[name]!.help}`);
+  if (name !== undefined) {
+    throw rangeError("INVALID_ARGUMENT", `${method} needs its option "${name}": ${known[name]!.help}`);
+  }
   return filled(options, known);
 }
 
@@ -199,11 +202,14 @@ export function checkOptions(
         : near === undefined
         ? `there are ${names.join(", ")}`
         : `did you mean "${near}"? There are ${names.join(", ")}`;
-      throw new RangeError(`${method} has no option "${name}": ${instead}`);
+      throw rangeError("INVALID_ARGUMENT", `${method} has no option "${name}": ${instead}`);
     }
     const { what, accepts } = known[name]!;
     if (accepts(value)) continue;
-    throw new RangeError(`Expected ${method}'s option "${name}" to be ${what} but found ${shown(value)}`);
+    throw rangeError(
+      "INVALID_ARGUMENT",
+      `Expected ${method}'s option "${name}" to be ${what} but found ${shown(value)}`,
+    );
   }
 }
 

@@ -3,6 +3,7 @@
  * represent are refused.
  */
 import type { Json } from "./json.ts";
+import { typeError } from "../../errors/error.ts";
 
 /** Options as JSON. */
 export type JsonOptions = { readonly [name: string]: Json };
@@ -36,7 +37,8 @@ function toJson(where: string, value: unknown): Json {
     );
   }
   const found = typeof value === "object" ? value.constructor?.name : typeof value;
-  throw new TypeError(
+  throw typeError(
+    "CANNOT_SAVE",
     `Cannot save ${where}: a file has no place for a ${found}; choose by names or a pattern`,
   );
 }

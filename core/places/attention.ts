@@ -14,6 +14,7 @@ import type { PrefixRows } from "../edits/edit.ts";
 import { atPlace } from "../trees/edit_checks.ts";
 import { callAt, keyed, type Pass } from "./pass.ts";
 import { allEdits, editsAt, type Site } from "../trees/weights.ts";
+import { typeError } from "../../errors/error.ts";
 
 /** The inputs of an attention: q [b, t, h, d]; k and v [b, s, g, d]; x its input states. */
 export interface AttentionParts {
@@ -108,7 +109,8 @@ export function attentionAcross(
 }
 
 function unprojected(): never {
-  throw new TypeError(
+  throw typeError(
+    "METHOD_DOES_NOT_FIT",
     "Cannot make keys and values of a prompt: this model's code gives its attention no `project`",
   );
 }

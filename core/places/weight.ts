@@ -6,6 +6,7 @@ import type { WeightEdit } from "../edits/edit.ts";
 import { atPlace, checkShape } from "../trees/edit_checks.ts";
 import { decoded } from "../linear_maps/linear_map.ts";
 import { editsAt, type Site } from "../trees/weights.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /**
  * A leaf after the weight edits at it; f32 when edited, else as stored. Edits see dequantized values.
@@ -22,7 +23,7 @@ import { editsAt, type Site } from "../trees/weights.ts";
  */
 export function weight(site: Site, name: string, inOut = false): Tensor {
   const leaf = site.branch[name] as Tensor | undefined;
-  if (leaf === undefined) throw new RangeError(`The weights have no "${site.path}.${name}"`);
+  if (leaf === undefined) throw rangeError("NO_SUCH_PLACE", `The weights have no "${site.path}.${name}"`);
   return mapped(site, name, leaf, inOut);
 }
 

@@ -29,6 +29,7 @@ import type { Method } from "../adapters/method.ts";
 import { replaceLeaf } from "../edits/edit.ts";
 import { weightLeaves } from "../trees/weights.ts";
 import { add, multiply, softmax, square, zeros } from "../../ops/mod.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** Options of `fisher`. */
 export interface FisherOptions {
@@ -81,7 +82,9 @@ export async function fisher(
   const chosen = weightLeaves(model.weights).filter(([path, leaf]) =>
     parameters(path) && !["i32", "u8"].includes(leaf.dtype)
   );
-  if (chosen.length === 0) throw new RangeError("Cannot take the Fisher information: no weight is chosen");
+  if (chosen.length === 0) {
+    throw rangeError("INVALID_BATCH", "Cannot take the Fisher information: no weight is chosen");
+  }
   const params = keepMade(
     scope((): Synchronous<Tree> =>
       nest(
@@ -110,7 +113,9 @@ export async function fisher(
         count++;
       }
     }
-    if (count === 0) throw new RangeError("Cannot take the Fisher information: there are no examples");
+    if (count === 0) {
+      throw rangeError("INVALID_BATCH", "Cannot take the Fisher information: there are no examples");
+    }
   } catch (error) {
     free();
     throw error;
@@ -146,7 +151,10 @@ async function accumulate(
   dispose(value);
   if (!Number.isFinite(loss)) {
     dispose(gradients);
-    throw new RangeError(`Cannot take the Fisher information: an example's log-likelihood is ${-loss!}`);
+    throw rangeError(
+      "NOT_FINITE",
+      `Cannot take the Fisher information: an example's log-likelihood is ${-loss!}`,
+    );
   }
   for (const [path, gradient] of leaves(gradients)) {
     const root = sums.get(path)!;
@@ -163,7 +171,8 @@ async function expected(
   const kind = model.architecture.labels(model);
   const count = labelCount(example.labels ?? [], kind);
   if (kind === "scores" || kind === "flags" || count !== 1) {
-    throw new RangeError(
+    throw rangeError(
+      "INVALID_BATCH",
       `Cannot take the expected Fisher information of an example with ${count} labels of kind "${kind}": it needs one ` +
         'class; use labels: "empirical"',
     );

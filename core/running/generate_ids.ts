@@ -9,8 +9,9 @@ import {
   type Synchronous,
   type Tensor,
 } from "../../tensor/mod.ts";
-import { argmax, checkSampler, type Sampler, sampleToken } from "../../ops/mod.ts";
+import { argmax, type Sampler, sampleToken } from "../../ops/mod.ts";
 import type { Batch, Cache, Model } from "../trees/model.ts";
+import { checkGeneration } from "./generate_checks.ts";
 import { heed } from "./heed.ts";
 import { nextTokenLogits } from "./next_token_logits.ts";
 import { byRows, rowGroups } from "../combinators/per_row.ts";
@@ -111,7 +112,7 @@ export async function continueIds(
 ): Promise<number[][]> {
   const { maxNewTokens, sampler, signal } = options;
   signal?.throwIfAborted();
-  check(model, prompts, options);
+  checkGeneration(model, prompts, options);
   const rows: number[][] = prompts.map(() => []);
   if (maxNewTokens === 0) return rows;
   const ends = eosTokenIds(model, options.eos);
@@ -275,26 +276,4 @@ function contextOf(model: Model): number {
 export function eosTokenIds(model: Model, eos: number | readonly number[] | undefined): ReadonlySet<number> {
   const named = eos ?? [model.config["eos_token_id"], model.tokenizer.eos].flat();
   return new Set([named].flat().filter((id): id is number => typeof id === "number"));
-}
-
-function check(
-  model: Model,
-  prompts: readonly (readonly number[])[],
-  options: GenerateIdsOptions,
-): void {
-  if (!model.spec.stacks.some((place) => place.stack === "decoder")) {
-    throw new TypeError(`Cannot generate with ${model.architecture.name}: it has no decoder`);
-  }
-  const { maxNewTokens } = options;
-  if (!(Number.isInteger(maxNewTokens) && maxNewTokens >= 0)) {
-    throw new RangeError(`Expected maxNewTokens to be an integer of at least 0 but found ${maxNewTokens}`);
-  }
-  if (options.sampler !== undefined) checkSampler(options.sampler);
-  if (prompts.length === 0) throw new RangeError("Expected at least one prompt but found none");
-  const empty = prompts.findIndex((row) => row.length === 0);
-  if (empty >= 0) {
-    throw new RangeError(
-      `Expected at least one token in prompt ${empty} but found none: begin with a token such as the one for begin of text`,
-    );
-  }
 }

@@ -1,6 +1,7 @@
 /** The final part of a growing text: complete characters before any stop string. */
 import type { StopReason } from "./generate_ids.ts";
 import type { TextCodec } from "../trees/model.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** The text so far. */
 export interface IncrementalText {
@@ -41,7 +42,9 @@ export function stopsOf(
   tokenizer: TextCodec,
   stop: readonly string[],
 ): { readonly ids: readonly number[]; readonly texts: readonly string[] } {
-  if (stop.includes("")) throw new RangeError('Expected stop strings to have characters but found ""');
+  if (stop.includes("")) {
+    throw rangeError("INVALID_ARGUMENT", 'Expected stop strings to have characters but found ""');
+  }
   const special = (text: string): readonly number[] => {
     const ids = tokenizer.encode(text, { addSpecialTokens: false });
     return ids.length === 1 && tokenizer.decode(ids, { skipSpecialTokens: true }) === "" ? ids : [];

@@ -21,6 +21,7 @@ import { editsAt, lookup } from "../trees/weights.ts";
 import type { Batch, ForwardOptions, Model } from "../trees/model.ts";
 import { batchRows, rowGroups } from "../combinators/per_row.ts";
 import { forward } from "./forward.ts";
+import { rangeError, typeError } from "../../errors/error.ts";
 
 export type { LossOptions };
 
@@ -57,14 +58,18 @@ export function labelledLogits(
 ): LabelledLogits {
   const kind = model.architecture.labels(model);
   if (kind === "scores" || kind === "flags") {
-    throw new TypeError(`Expected a model that is trained on classes but found one trained on ${kind}`);
+    throw typeError(
+      "INVALID_BATCH",
+      `Expected a model that is trained on classes but found one trained on ${kind}`,
+    );
   }
-  const nothing = new RangeError("Cannot take a loss: no token of the batch has a label");
+  const nothing = rangeError("INVALID_BATCH", "Cannot take a loss: no token of the batch has a label");
   const groups = rowGroups(model, batch);
   if (groups !== undefined) {
     const { inputIds, labels = [] } = batch;
     if (labels.length !== inputIds.length) {
-      throw new RangeError(
+      throw rangeError(
+        "INVALID_BATCH",
         `Cannot take a loss: ${inputIds.length} rows of the batch have ${labels.length} labels`,
       );
     }
@@ -104,7 +109,7 @@ export function labelledLogits(
   const classes = logits.shape[1]!;
   const bad = ids.find((id) => !(Number.isInteger(id) && id >= 0 && id < classes));
   if (bad !== undefined) {
-    throw new RangeError(`Expected labels from 0 to ${classes - 1}, or −100, but found ${bad}`);
+    throw rangeError("INVALID_BATCH", `Expected labels from 0 to ${classes - 1}, or −100, but found ${bad}`);
   }
   return { logits, ids, texts, ...weights && { weights } };
 }
@@ -173,7 +178,8 @@ export function scoredCount(model: Model, { labels = [] }: Batch): number {
 function checkLabelled(flat: Tensor, { labels = [] }: Batch): Tensor {
   const count = labels.reduce((n: number, row) => n + (typeof row === "number" ? 1 : row.length), 0);
   if (count !== flat.shape[0]) {
-    throw new RangeError(
+    throw rangeError(
+      "INVALID_BATCH",
       `Expected ${
         flat.shape[0]
       } labels, one for everything that is scored (−100 for no loss), but found ${count}`,
@@ -209,7 +215,8 @@ export function loss(model: Model, batch: Batch, options: LossOptions = {}): Ten
 function rowLoss(model: Model, batch: Batch, kind: "scores" | "flags", options: LossOptions): Tensor {
   const { labels = [] } = batch;
   if (labels.length !== batch.inputIds.length) {
-    throw new RangeError(
+    throw rangeError(
+      "INVALID_BATCH",
       `Cannot take a loss: ${batch.inputIds.length} rows of the batch have ${labels.length} labels`,
     );
   }

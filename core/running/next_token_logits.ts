@@ -2,6 +2,7 @@
 import { reshape, slice } from "../../ops/mod.ts";
 import type { Batch, Cache, ForwardOptions, Model } from "../trees/model.ts";
 import type { Tensor } from "../../tensor/mod.ts";
+import { typeError } from "../../errors/error.ts";
 
 /**
  * Scores [b, v] of the token that follows each row, and the cache to continue from: one pass, with the head
@@ -18,7 +19,10 @@ export function nextTokenLogits(
   const [b, t, d] = states.shape as [number, number, number];
   const last = reshape(slice(states, 1, t - 1, t), [b, d]);
   if (cache === undefined) {
-    throw new TypeError(`Cannot generate with ${model.architecture.name}: it keeps no cache`);
+    throw typeError(
+      "MODEL_UNSUPPORTED",
+      `Cannot generate with ${model.architecture.name}: it keeps no cache`,
+    );
   }
   return { result: model.architecture.head(model, last, options), cache };
 }

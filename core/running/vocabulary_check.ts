@@ -3,6 +3,7 @@
  * model.
  */
 import type { Model } from "../trees/model.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /**
  * Models often have a few rows more than tokens, up to the next multiple of 64 or 1024; the largest known
@@ -21,7 +22,8 @@ export function checkInVocabulary(model: Model, id: number): void {
   if (tokenizer.token(id) !== undefined) return;
   const rows = spec.embeddings.find((place) => place.role === "token")?.rows ?? 0;
   if (rows - tokenizer.vocabSize <= rows * PADDING) return;
-  throw new RangeError(
+  throw rangeError(
+    "TOKENIZER_UNSUPPORTED",
     `Cannot write the id ${id} that the model gives: model.vocab of ${
       source === undefined ? "its tokenizer" : `the tokenizer of ${source}`
     } ends at ${tokenizer.vocabSize - 1}, the model's embedding at ${

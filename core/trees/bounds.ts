@@ -2,6 +2,7 @@
  * The maximum of each count in a file. A count determines a loop or an allocation, and a file may come from anyone: without a
  * bound, one number in a config could take all memory or run forever. Each bound is far above the values in real files.
  */
+import { rangeError } from "../../errors/error.ts";
 
 /** By what is counted. */
 export const MOST = {
@@ -110,7 +111,8 @@ function walk(
 ): void {
   if (typeof value === "number") {
     if (counted === undefined || !(value > MOST[counted])) return;
-    throw new RangeError(
+    throw rangeError(
+      "FILE_INVALID",
       `Expected "${path.join(".")}" in ${where} to be at most ${MOST[counted]} but found ${value}`,
     );
   }

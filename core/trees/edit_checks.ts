@@ -6,6 +6,7 @@ import { type Branch, lookup } from "./weights.ts";
 import { isQuantized, leaves, Tensor, type Tree } from "../../tensor/mod.ts";
 import type { Edit, LinearChange } from "../edits/edit.ts";
 import type { Spec } from "../edits/place.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /**
  * The path of the branch at which an edit is grafted; for a leaf, the branch that holds it.
@@ -19,7 +20,7 @@ export function branchOf(weights: Branch, edit: Edit, what: string): string {
     if (node instanceof Tensor) return parent;
     if (edit.adds !== undefined && node === undefined && isBranch(lookup(weights, parent))) return parent;
   } else if (isBranch(node)) return edit.path;
-  throw new RangeError(`${what}: the model has no ${edit.kind} place "${edit.path}"`);
+  throw rangeError("METHOD_DOES_NOT_FIT", `${what}: the model has no ${edit.kind} place "${edit.path}"`);
 }
 
 /** @throws {RangeError} when an edit's sizes differ from those of the block's linear layer. */
@@ -33,7 +34,8 @@ export function checkSizes(edits: readonly Edit[], { linears }: Spec, what: stri
     const { inputs, outputs } = sizesIn(edit.change);
     const fits = (inputs ?? inFeatures) === inFeatures && (outputs ?? outFeatures) === outFeatures;
     if (!fits) {
-      throw new RangeError(
+      throw rangeError(
+        "ADAPTER_MISMATCH",
         `${what}: the adapter has [${outputs ?? "any"}, ${
           inputs ?? "any"
         }] for "${edit.path}" but the layer is ` +
@@ -59,7 +61,8 @@ export function checkDepth(params: Tree, { blocks }: Spec, what: string): void {
     const count = 1 + Math.max(...own.map(({ layer = 0 }) => layer)); // a narrowed model may lack some blocks
     const beyond = leaves(params).find(([path]) => numberIn(list, path) >= count);
     if (beyond !== undefined) {
-      throw new RangeError(
+      throw rangeError(
+        "ADAPTER_MISMATCH",
         `${what}: the adapter has "${
           beyond[0]
         }" but the model has ${count} blocks at "${list}", so it was made for another model`,
@@ -97,7 +100,7 @@ export function atPlace<T>(path: string, run: () => T): T {
     return run();
   } catch (error) {
     if (!(error instanceof RangeError) || error.message.includes(`"${path}"`)) throw error;
-    throw new RangeError(`${error.message}; at "${path}"`, { cause: error });
+    throw rangeError("METHOD_DOES_NOT_FIT", `${error.message}; at "${path}"`, { cause: error });
   }
 }
 
@@ -108,7 +111,8 @@ export function atPlace<T>(path: string, run: () => T): T {
 export function checkShape(path: string, found: Tensor, leaf: Tensor): void {
   if (isQuantized(found.dtype)) return;
   if (found.shape.length === leaf.shape.length && found.shape.every((n, i) => n === leaf.shape[i])) return;
-  throw new RangeError(
+  throw rangeError(
+    "ADAPTER_MISMATCH",
     `The adapter has [${found.shape}] for "${path}" but the weight is [${leaf.shape}], so it was made for another model`,
   );
 }

@@ -1,4 +1,5 @@
 /** What labels mean, and which of a model's scores they are compared with. */
+import { rangeError, typeError } from "../../errors/error.ts";
 
 /**
  * How a model reads the labels of a batch:
@@ -94,7 +95,8 @@ export function rowNumbers(labels: Labels, n: number): readonly (readonly number
   const rows = labels.map((row) => typeof row === "number" ? [row] : row);
   const bad = rows.findIndex((row) => row.length !== n || row.some((x) => !Number.isFinite(x)));
   if (bad >= 0) {
-    throw new RangeError(
+    throw rangeError(
+      "INVALID_BATCH",
       `Expected ${n} ${n === 1 ? "number" : "numbers"} as the label of row ${bad} but found [${rows[bad]}]`,
     );
   }
@@ -105,7 +107,8 @@ export function rowNumbers(labels: Labels, n: number): readonly (readonly number
 function tokenLabels(labels: Labels, kind: "next" | "token" | "class"): readonly (readonly number[])[] {
   return labels.map((row, b) => {
     if ((typeof row === "number") !== (kind === "class")) {
-      throw new TypeError(
+      throw typeError(
+        "INVALID_BATCH",
         kind === "class"
           ? `Expected one class as the label of row ${b} but found [${row}]: numbers for each class need problem_type ` +
             '"regression" or "multi_label_classification" in the config'

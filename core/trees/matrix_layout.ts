@@ -9,6 +9,7 @@ import { transpose } from "../../ops/mod.ts";
 import type { Model } from "./model.ts";
 import type { Spec } from "../edits/place.ts";
 import { lookup } from "./weights.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /**
  * Whether a weight's unquantized layout is the transpose of its quantized layout.
@@ -104,5 +105,5 @@ export function trainableCopy({ weights, spec }: Model, path: string): Tensor {
 function leafAt(weights: Model["weights"], path: string): Tensor {
   const leaf = lookup(weights, path);
   if (leaf instanceof Tensor) return leaf;
-  throw new RangeError(`The weights have no "${path}"`);
+  throw rangeError("NO_SUCH_PLACE", `The weights have no "${path}"`);
 }

@@ -3,6 +3,7 @@ import { type Backend, isQuantized, keep, Tensor } from "../../tensor/mod.ts";
 import type { Architecture, Model, ModelConfig, TextCodec } from "./model.ts";
 import type { Spec } from "../edits/place.ts";
 import { type Branch, lookup, weightTree } from "./weights.ts";
+import { failure, rangeError } from "../../errors/error.ts";
 
 /** The parts of a model. */
 export interface ModelParts<C extends TextCodec> {
@@ -70,7 +71,9 @@ function withHeads(weights: Branch, spec: Spec): Branch {
 function withBranch(tree: Branch, [name, ...rest]: readonly string[]): Branch {
   if (name === undefined) return tree;
   const child = tree[name] ?? {};
-  if (child instanceof Tensor) throw new RangeError(`The head's path goes through the leaf "${name}"`);
+  if (child instanceof Tensor) {
+    throw rangeError("CHECKPOINT_INVALID", `The head's path goes through the leaf "${name}"`);
+  }
   return { ...tree, [name]: withBranch(child, rest) };
 }
 
@@ -79,11 +82,12 @@ function checkShapes(weights: Branch, spec: Spec, source: string | undefined): v
   const expect = (path: string, shape: readonly number[]): void => {
     const leaf = lookup(weights, path);
     if (leaf === undefined || !("shape" in leaf)) {
-      throw new RangeError(`The checkpoint${named} has no tensor "${path}"`);
+      throw rangeError("CHECKPOINT_INVALID", `The checkpoint${named} has no tensor "${path}"`);
     }
     const found = leaf.shape as readonly number[];
     if (found.length !== shape.length || found.some((n, i) => n !== shape[i])) {
-      throw new RangeError(
+      throw rangeError(
+        "CHECKPOINT_INVALID",
         `${path}: expected [${shape.join(", ")}] but found [${found.join(", ")}]${named && ` in${named}`}`,
       );
     }
@@ -109,7 +113,8 @@ function checkShapes(weights: Branch, spec: Spec, source: string | undefined): v
 /** Placeholder when a checkpoint has no tokenizer; throws when used. */
 function missing(source: string | undefined): TextCodec {
   const refuse = (): never => {
-    throw new Error(
+    throw failure(
+      "TOKENIZER_UNSUPPORTED",
       `The model${source ? ` "${source}"` : ""} has no tokenizer: put tokenizer.json beside its weights`,
     );
   };

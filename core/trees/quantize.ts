@@ -22,6 +22,7 @@ import type { Model } from "./model.ts";
 import type { Spec } from "../edits/place.ts";
 import { chooseTargets, type MatrixPlace, type Targets } from "../edits/targets.ts";
 import { lookup, setLeaves, weightLeaves, withoutEdits } from "./weights.ts";
+import { rangeError, typeError } from "../../errors/error.ts";
 
 /** Which matrices are quantized, and how. */
 export interface QuantizeOptions {
@@ -167,7 +168,8 @@ export function checkQuantization(
   requantize: boolean,
 ): void {
   if (isQuantized(leaf.dtype) && isQuantized(dtype) && !requantize) {
-    throw new TypeError(
+    throw typeError(
+      "INVALID_ARGUMENT",
       `Cannot quantize "${path}" to ${dtype}: it is ${leaf.dtype} already; start from unquantized weights, dequantize ` +
         "it first, or pass { requantize: true } to lose precision a second time",
     );
@@ -175,7 +177,8 @@ export function checkQuantization(
   try {
     byteLength(dtype, leaf.shape);
   } catch (error) {
-    throw new RangeError(
+    throw rangeError(
+      "INVALID_ARGUMENT",
       `Cannot quantize "${path}": ${
         (error as Error).message
       }; leave it out by \`targets\` or choose another dtype`,
@@ -190,12 +193,14 @@ function weightPathOf(place: MatrixPlace): string {
 
 function stores(dtype: DType): DType {
   if (["i32", "u8", "dynamic8", "udynamic8"].includes(dtype)) {
-    throw new TypeError(
+    throw typeError(
+      "CANNOT_SAVE",
       `Cannot store weights as ${dtype}: choose int8, a four-bit type, a GGUF type or a float type`,
     );
   }
   if (isGguf(dtype) && dtype.endsWith("_k")) {
-    throw new TypeError(
+    throw typeError(
+      "INVALID_ARGUMENT",
       `Cannot quantize to ${dtype}: it can only be read; choose q8_0, q5_1, q5_0, q4_1 or q4_0`,
     );
   }

@@ -4,6 +4,7 @@
  */
 import { type Key, nest, Tensor } from "../../tensor/mod.ts";
 import type { Edit } from "../edits/edit.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** The key under which a branch holds its edits. A symbol, so that names from files cannot clash with it. */
 export const EDITS: unique symbol = Symbol("edits");
@@ -76,7 +77,7 @@ export function into(site: Site, ...names: readonly (string | number)[]): Site {
     const child = branch[name];
     path = join(path, name);
     if (child === undefined || child instanceof Tensor) {
-      throw new RangeError(`The weights have no branch "${path}"`);
+      throw rangeError("NO_SUCH_PLACE", `The weights have no branch "${path}"`);
     }
     branch = child;
   }
@@ -121,7 +122,8 @@ export function lookup(weights: Branch, path: string): Tensor | Branch | undefin
 export function paramsAt(params: Branch, path: string): Tensor | Branch {
   const found = lookup(params, path);
   if (found !== undefined) return found;
-  throw new RangeError(
+  throw rangeError(
+    "ADAPTER_MISMATCH",
     `Cannot graft the adapter: it has no parameters for "${path}", so it was made for another model or with other options`,
   );
 }
@@ -183,7 +185,7 @@ export function updateBranch(weights: Branch, path: string, f: (branch: Branch) 
   const [name, ...rest] = path.split(".");
   const child = weights[name!];
   if (child === undefined || child instanceof Tensor) {
-    throw new RangeError(`The weights have no branch "${path}"`);
+    throw rangeError("NO_SUCH_PLACE", `The weights have no branch "${path}"`);
   }
   return { ...weights, [name!]: updateBranch(child, rest.join("."), f) };
 }
@@ -212,7 +214,9 @@ function setLeaf(branch: Branch, names: readonly string[], leaf: Tensor): Branch
   const [name, ...rest] = names;
   if (rest.length === 0) return { ...branch, [name!]: leaf };
   const child = branch[name!];
-  if (child instanceof Tensor) throw new RangeError(`"${name}" is a leaf where a branch is needed`);
+  if (child instanceof Tensor) {
+    throw rangeError("METHOD_DOES_NOT_FIT", `"${name}" is a leaf where a branch is needed`);
+  }
   return { ...branch, [name!]: setLeaf(child ?? {}, rest, leaf) };
 }
 

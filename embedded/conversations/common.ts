@@ -4,6 +4,7 @@ import type { Desk, Intent } from "./intent.ts";
 import { type Fact, type Facts, pick } from "./grammar.ts";
 import { CITIES, FIRST_NAMES, LAST_NAMES, MONTHS, STREETS, WEEKDAYS } from "./lists.ts";
 import { among, code, count, type Source, time } from "./sources.ts";
+import { rangeError } from "../../errors/error.ts";
 
 const COMMON: Readonly<Record<string, Source>> = {
   first: among(FIRST_NAMES),
@@ -43,7 +44,9 @@ export function drawFacts(key: Key, desk: Desk, intent: Intent): Facts {
     ...intent.facts,
   };
   const clash = Object.keys(intent.facts).find((slot) => Object.hasOwn(COMMON, slot));
-  if (clash !== undefined) throw new RangeError(`Intent "${intent.id}" redefines the common fact "${clash}"`);
+  if (clash !== undefined) {
+    throw rangeError("DATA_INVALID", `Intent "${intent.id}" redefines the common fact "${clash}"`);
+  }
   const facts: Record<string, Fact> = {};
   const taken = new Set<string>();
   for (const [slot, source] of Object.entries(sources)) {

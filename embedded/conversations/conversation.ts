@@ -22,6 +22,7 @@ import {
 } from "./moves.ts";
 import { mentions, summarize } from "./summary.ts";
 import { drawTyping, typed } from "./typing.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** One conversation with its summary. */
 export interface Conversation {
@@ -69,7 +70,10 @@ export function conversation(key: Key, index: number, desk?: DeskName): Conversa
     const draft = draw(fold(base, attempt), company, intent);
     if (draft !== undefined) return { id: `${intent.id}-${index}`, intent: intent.id, ...draft };
   }
-  throw new RangeError(`Cannot draw conversation ${index}: every draft of "${intent.id}" has a wrong length`);
+  throw rangeError(
+    "DATA_INVALID",
+    `Cannot draw conversation ${index}: every draft of "${intent.id}" has a wrong length`,
+  );
 }
 
 function draw(

@@ -22,6 +22,7 @@
 import type { Desk, Intent } from "./intent.ts";
 import { CITIES, CLOTHES, DEVICES, LAST_NAMES, PRODUCTS, RAIL_CITIES, STREETS } from "./lists.ts";
 import { among, code, count, days, money, type Source, time } from "./sources.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** A word: the same in dialogue and summary, or how it is said and how a summary words it. */
 export type Word = string | { readonly said: string; readonly summed: string };
@@ -104,7 +105,8 @@ function sourceOf(where: string, fact: FactData, lists: Readonly<Record<string, 
   if (fact.time !== undefined) return time(fact.time.from, fact.time.to);
   const words = fact.list === undefined ? undefined : lists[fact.list];
   if (words !== undefined) return oneOf(words);
-  throw new RangeError(
+  throw rangeError(
+    "DATA_INVALID",
     `Expected a fact of "${where}" to have a known source but found ${JSON.stringify(fact)}`,
   );
 }

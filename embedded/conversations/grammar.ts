@@ -5,6 +5,7 @@
  * `{slot}` is a fact as spoken, `{slot.s}` as worded in a summary, `{a:slot}` has "a" or "an" before it.
  */
 import { bitsAt, fold, type Key } from "../../tensor/key.ts";
+import { rangeError, syntaxError } from "../../errors/error.ts";
 
 /** A fact: how it is said, and how a summary words it. */
 export interface Fact {
@@ -97,7 +98,7 @@ function closing(template: string, from: number): number {
     if (c === "[" || c === "{") depth++;
     else if ((c === "]" || c === "}") && --depth === 0) return i;
   }
-  throw new SyntaxError(`Cannot expand "${template}": the bracket at ${from} is not closed`);
+  throw syntaxError("DATA_INVALID", `Cannot expand "${template}": the bracket at ${from} is not closed`);
 }
 
 function alternatives(inside: string): readonly string[] {
@@ -121,7 +122,9 @@ function slotText(inside: string, facts: Facts, template: string): readonly [str
   const summed = inside.endsWith(".s");
   const name = inside.slice(article ? 2 : 0, summed ? -2 : undefined);
   const fact = Object.hasOwn(facts, name) ? facts[name] : undefined;
-  if (fact === undefined) throw new RangeError(`Cannot expand "${template}": there is no fact "${name}"`);
+  if (fact === undefined) {
+    throw rangeError("DATA_INVALID", `Cannot expand "${template}": there is no fact "${name}"`);
+  }
   const text = summed ? fact.summed : fact.said;
   return [name, article ? `${articleOf(text)} ${text}` : text];
 }

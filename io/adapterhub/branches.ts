@@ -9,6 +9,7 @@ import type { Model } from "../../core/mod.ts";
 import type { AdaptersConfig } from "../../formats/adapters_config.ts";
 import type { AdaptersFields } from "../../formats/adapters_fields.ts";
 import type { AdaptersPart, PartKind } from "../../methods/adapterhub/layout.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** One adapter of a setup, as described by its folder. */
 export interface Leaf {
@@ -41,7 +42,7 @@ export function kindOf(type: string, branches: readonly Branch[]): Branch["kind"
 type Refuse = (why: string) => never;
 
 const refusing = (what: string): Refuse => (why) => {
-  throw new RangeError(`${what}: ${why}`);
+  throw rangeError("FILE_INVALID", `${what}: ${why}`);
 };
 
 /** @throws {RangeError} when the library computes something else for these adapters in series. */

@@ -10,6 +10,7 @@ import type { AdaptersWriting } from "../../methods/adapterhub/form.ts";
 import type { PartKind } from "../../methods/adapterhub/layout.ts";
 import { FUSE } from "../../methods/adapterhub/blocks.ts";
 import { HUB_FORMS } from "../../methods/index.ts";
+import { typeError } from "../../errors/error.ts";
 
 /** A component with its configuration. */
 export interface Described {
@@ -37,7 +38,8 @@ export function describe(component: Component, model: Model): Described {
       FUSE.definition,
     ]
       .map(({ title, name }) => title ?? name).sort();
-    throw new TypeError(
+    throw typeError(
+      "CANNOT_SAVE",
       `Cannot save "${component.method}" as an AdapterHub folder: it holds ${
         names.join(", ")
       }, gated ones of these and heads; ` +

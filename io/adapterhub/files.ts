@@ -30,6 +30,7 @@ import { classOf } from "./head.ts";
 import { prefixed, type Writing } from "../../methods/adapterhub/layout.ts";
 import { partsOf } from "./parts.ts";
 import type { Component } from "../../methods/adapterhub/components.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** A file of a folder, ready to be written. */
 export type HubFile =
@@ -44,7 +45,8 @@ export interface CheckedTensor extends WritableTensor {
 /** A name that is valid in keys and folders. @throws {RangeError} when it is not. */
 export function checkedName(name: string): string {
   if (/^[^./\\,\0][^./\\,\0]*$/.test(name)) return name;
-  throw new RangeError(
+  throw rangeError(
+    "CANNOT_SAVE",
     `Cannot save an adapter under the name "${name}" for AdapterHub: it must have no dots, commas and slashes`,
   );
 }
@@ -95,7 +97,8 @@ export function adapterFiles(
     partsOf(config, model, { name, modelClass }, new Map()).flatMap((part) => {
       const own = described.find(({ kind }) => kind === part.kind);
       if (own === undefined) {
-        throw new RangeError(
+        throw rangeError(
+          "CANNOT_SAVE",
           `Cannot save this adapter for AdapterHub: its ${part.kind.name} part is missing`,
         );
       }
@@ -144,7 +147,8 @@ function grouped(all: readonly Described[]): readonly Group[] {
       JSON.stringify(fields[name]) !== JSON.stringify(config.fields[name])
     );
     if (odd !== undefined) {
-      throw new RangeError(
+      throw rangeError(
+        "CANNOT_SAVE",
         `Cannot save ${one.component.method} beside ${
           described[0]!.component.method
         } for AdapterHub: one configuration has one ${odd}`,
@@ -167,10 +171,11 @@ function checkShapes(
     if (path === "") continue;
     const found = lookup(params, path);
     if (!(found instanceof Tensor)) {
-      throw new RangeError(`Cannot save ${method} for AdapterHub: it has no parameter "${path}"`);
+      throw rangeError("CANNOT_SAVE", `Cannot save ${method} for AdapterHub: it has no parameter "${path}"`);
     }
     if (!sameShape(found.shape, shape)) {
-      throw new RangeError(
+      throw rangeError(
+        "CANNOT_SAVE",
         `Cannot save ${method} for AdapterHub: ${path}: expected ${showShape(shape)} but found ${
           showShape(found.shape)
         }`,
@@ -189,7 +194,8 @@ function checkLeftOver(
     components.some(({ prefix }) => prefix === "" || path.startsWith(`${prefix}.`));
   const extra = leaves(params).map(([path]) => path).filter((path) => within(path) && !taken.has(path));
   if (extra.length > 0) {
-    throw new RangeError(
+    throw rangeError(
+      "CANNOT_SAVE",
       `Cannot save ${method.name} for AdapterHub: a folder has no place for "${
         extra.slice(0, 6).join('", "')
       }"`,
@@ -201,7 +207,8 @@ function checkLeftOver(
 function checkMade(writes: readonly Writing[], { params, method }: Adapter): void {
   const made = writes.find(({ made }) => made !== undefined);
   if (made === undefined || !areGradients(params)) return;
-  throw new RangeError(
+  throw rangeError(
+    "CANNOT_SAVE",
     `Cannot save the gradients of ${method.name} for AdapterHub: there "${
       made.from[0]
     }" is ${made.made}, of which it has none`,
@@ -218,7 +225,10 @@ export function writableTensors(
     const held = from.map((path) => {
       const leaf = lookup(params, path);
       if (leaf instanceof Tensor) return leaf;
-      throw new RangeError(`Cannot save this adapter for AdapterHub: it has no parameter "${path}"`);
+      throw rangeError(
+        "CANNOT_SAVE",
+        `Cannot save this adapter for AdapterHub: it has no parameter "${path}"`,
+      );
     });
     return {
       ...check && { check: () => check(held) },

@@ -8,6 +8,7 @@ import { namedFolder, type NamedFolderOptions, type Naming } from "../named_fold
 import type { Load, LoadedFolder, LoadedSetup } from "./loaded.ts";
 import { readParams, withTensors } from "./read.ts";
 import { readJson } from "../inspect_contents.ts";
+import { rangeError, typeError } from "../../errors/error.ts";
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -21,7 +22,8 @@ export async function loadFusion(
   const config = fusionConfig(folder);
   const names = config["adapter_names"] ?? String(config["name"]).split(",");
   if (!Array.isArray(names) || names.length === 0 || names.some((name) => typeof name !== "string")) {
-    throw new TypeError(
+    throw typeError(
+      "FILE_INVALID",
       `Expected the field "adapter_names" of ${folder}/${ADAPTERS_FILES.fusionConfig} to be a list of names but found ${
         JSON.stringify(names)
       }`,
@@ -32,7 +34,8 @@ export async function loadFusion(
   const first = await namedFolder(folder, names[0], named);
   const nested = await isThere(`${first}/${ADAPTERS_FILES.config}`);
   if (!nested && !await isThere(`${parent}/${names[0]}/${ADAPTERS_FILES.config}`)) {
-    throw new RangeError(
+    throw rangeError(
+      "FILE_INVALID",
       `Cannot load "${folder}": it fuses the adapters ${
         names.join(", ")
       }, which lie in no folders below it or beside it`,
@@ -104,13 +107,14 @@ function checkFusible(place: string, loaded: readonly LoadedFolder[]): void {
       fields["is_parallel"] || fields["use_gating"] || fields["ln_after"] ||
       (fields["original_ln_before"] && fields["residual_before_ln"] !== true) || !fields["original_ln_after"];
     if (odd) {
-      throw new RangeError(
+      throw rangeError(
+        "FILE_INVALID",
         `Cannot load the fusion "${place}": "${name}" is no bottleneck adapter whose branch is added to its part's output`,
       );
     }
     return fields["original_ln_before"];
   });
   if (wirings.some((wiring) => wiring !== wirings[0])) {
-    throw new RangeError(`Cannot load the fusion "${place}": its adapters read different states`);
+    throw rangeError("FILE_INVALID", `Cannot load the fusion "${place}": its adapters read different states`);
   }
 }

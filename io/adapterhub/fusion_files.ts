@@ -6,6 +6,7 @@ import { type Component, componentsOf } from "../../methods/adapterhub/component
 import { classOf } from "./head.ts";
 import { prefixed } from "../../methods/adapterhub/layout.ts";
 import { adapterFiles, configText, type HubFile, keyPrefix, writableTensors } from "./files.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** A block of the setup and its files. @throws {RangeError} when the library would fuse differently. */
 export function fusionFiles(
@@ -20,7 +21,10 @@ export function fusionFiles(
   const own = names.flatMap((name) => {
     const held = lookup(params, `frozen.${name}`);
     if (held === undefined || held instanceof Tensor) {
-      throw new RangeError(`Cannot save this fusion for AdapterHub: it lacks the parameters of "${name}"`);
+      throw rangeError(
+        "CANNOT_SAVE",
+        `Cannot save this fusion for AdapterHub: it lacks the parameters of "${name}"`,
+      );
     }
     const components = componentsOf(adapters[name]!, held, at(`frozen.${name}`));
     return adapterFiles(name, components, adapter, model).map((file) => ({

@@ -27,6 +27,7 @@ import { isThere } from "../adapter_folder.ts";
 import { withTensors } from "./read.ts";
 import { readJson } from "../inspect_contents.ts";
 import { equalValues, loadTensor } from "../stored_values.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** A head that differs from the model's. */
 export interface LoadedHead {
@@ -152,7 +153,8 @@ function flexiblePaths(where: string, name: string, head: Fields, model: Model):
   if (!alike.some(({ type }) => type.includes(String(head["head_type"])))) return undefined;
   const layers = layersOfHead(head, model);
   if (layers === undefined) {
-    throw new RangeError(
+    throw rangeError(
+      "FILE_INVALID",
       `Cannot load the head of ${where}: it is ${JSON.stringify(head)}, but the model's own is ${
         alike.map(({ fields }) => JSON.stringify(fields)).join(" or ")
       }`,
@@ -174,7 +176,8 @@ function checkLabels(where: string, config: Fields, model: Model): void {
   const theirs = Object.entries(ids).sort(([, a], [, b]) => Number(a) - Number(b)).map(([label]) => label);
   const plain = (names: readonly string[]): boolean => names.every((name) => /^LABEL_\d+$/.test(name));
   if (plain(theirs) || plain(own) || theirs.join("\n") === own.join("\n")) return;
-  throw new RangeError(
+  throw rangeError(
+    "FILE_INVALID",
     `Cannot load the head of ${where}: its classes are ${theirs.join(", ")}, but the model's are ${
       own.join(", ")
     }`,
@@ -203,7 +206,8 @@ async function headOf(
   );
   const odd = [...found.keys()].find((path) => !known.has(path));
   if (odd !== undefined) {
-    throw new RangeError(
+    throw rangeError(
+      "ADAPTER_MISMATCH",
       `Cannot load the head of "${folder}" for this model: "${found.get(odd)!.name}" is not expected`,
     );
   }
@@ -212,10 +216,14 @@ async function headOf(
     const tensor = found.get(path);
     const own = lookup(model.weights, source) as Tensor;
     if (tensor === undefined) {
-      throw new RangeError(`Cannot load the head of "${folder}" for this model: "${path}" is missing`);
+      throw rangeError(
+        "ADAPTER_MISMATCH",
+        `Cannot load the head of "${folder}" for this model: "${path}" is missing`,
+      );
     }
     if (tensor.shape.join() !== own.shape.join()) {
-      throw new RangeError(
+      throw rangeError(
+        "ADAPTER_MISMATCH",
         `Cannot load the head of "${folder}" for this model: "${tensor.name}": expected [${own.shape}] but found [${tensor.shape}]`,
       );
     }

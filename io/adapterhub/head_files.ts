@@ -28,6 +28,7 @@ import type { Component } from "../../methods/adapterhub/components.ts";
 import { isOneHead, type Node } from "./setup_files.ts";
 import { type HubFile, keyPrefix, libraryClass } from "./files.ts";
 import { classOf, layersOfHead, leavesOfLayer } from "./head.ts";
+import { rangeError, typeError } from "../../errors/error.ts";
 
 /** The head as a folder of the library's own classes stores it; undefined for any other component. */
 export const ownHead = ({ options }: Component): SavedModules["head"] =>
@@ -43,7 +44,7 @@ export function headFiles(heads: readonly Component[], adapter: Adapter, model: 
   const own = heads.filter((component) => ownHead(component) !== undefined);
   if (own.length === 0) return staticFiles(heads, adapter, model);
   if (heads.length > 1) {
-    throw new RangeError("Cannot save two heads for AdapterHub: a folder holds one");
+    throw rangeError("CANNOT_SAVE", "Cannot save two heads for AdapterHub: a folder holds one");
   }
   return ownFiles(own[0]!, adapter, model);
 }
@@ -82,7 +83,8 @@ export function rowHeadFiles(
   return heads.flatMap(({ row, component }, i) => {
     const at = block.kind === "block" ? block.rows?.indexOf(row) ?? -1 : -1;
     if (at < 0 || ownHead(component) === undefined || heads.some((head, k) => head.row === row && k !== i)) {
-      throw new RangeError(
+      throw rangeError(
+        "CANNOT_SAVE",
         `Cannot save the head of the rows "${row}" for AdapterHub: heads of their own are for a model of the library's own class, ` +
           "one for each branch",
       );
@@ -99,7 +101,8 @@ function ownFiles(component: Component, adapter: Adapter, model: Model): readonl
   const { name, config } = ownHead(component)!;
   const layers = layersOfHead(config, model);
   if (layers === undefined) {
-    throw new RangeError(
+    throw rangeError(
+      "CANNOT_SAVE",
       `Cannot save the head "${name}" for AdapterHub: the model has none that computes ${
         JSON.stringify(config)
       }`,
@@ -111,7 +114,8 @@ function ownFiles(component: Component, adapter: Adapter, model: Model): readonl
       const leaf = held.get(path);
       held.delete(path);
       if (leaf === undefined && areGradients(adapter.params)) {
-        throw new RangeError(
+        throw rangeError(
+          "CANNOT_SAVE",
           `Cannot save the gradients of ${adapter.method.name} for AdapterHub: its head's file holds "${path}", which has none`,
         );
       }
@@ -134,7 +138,8 @@ function ownFiles(component: Component, adapter: Adapter, model: Model): readonl
   );
   const [other] = held.keys();
   if (other !== undefined) {
-    throw new RangeError(
+    throw rangeError(
+      "CANNOT_SAVE",
       `Cannot save "${other}" for AdapterHub: it is no layer of the head "${name}"; merge it and save the model`,
     );
   }
@@ -162,7 +167,8 @@ function staticFiles(heads: readonly Component[], adapter: Adapter, model: Model
     (base !== "" && path.startsWith(base)) || /^(encoder|decoder|shared|embeddings)\b/.test(path)
   );
   if (inside !== undefined) {
-    throw new RangeError(
+    throw rangeError(
+      "CANNOT_SAVE",
       `Cannot save "${
         inside[0]
       }" for AdapterHub: it belongs to the base, and a folder holds heads alone; merge it and save the model`,
@@ -172,14 +178,17 @@ function staticFiles(heads: readonly Component[], adapter: Adapter, model: Model
     tiedTo !== undefined && found.some(([leaf]) => leaf === `${path}.weight`)
   );
   if (tied !== undefined) {
-    throw new RangeError(
+    throw rangeError(
+      "CANNOT_SAVE",
       `Cannot save "${tied.path}.weight" for AdapterHub: the model ties it to "${tied.tiedTo}"`,
     );
   }
   const { savedName = (path: string) => path } = architectureOf(model.config);
   const tensors = found.map(([path, at]): WritableTensor => {
     const leaf = lookup(adapter.params, at) as Tensor;
-    if (isQuantized(leaf.dtype)) throw new TypeError(`Cannot save "${path}" for AdapterHub: it is quantized`);
+    if (isQuantized(leaf.dtype)) {
+      throw typeError("CANNOT_SAVE", `Cannot save "${path}" for AdapterHub: it is quantized`);
+    }
     const { dtype, shape } = leaf;
     return { name: savedName(path), dtype, shape, byteLength: leaf.storage.bytes, read: () => bytesOf(leaf) };
   });

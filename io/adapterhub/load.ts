@@ -17,6 +17,7 @@ import { readParams, withTensors } from "./read.ts";
 import { loadFusion } from "./fusion.ts";
 import type { LoadedFolder, LoadedSetup } from "./loaded.ts";
 import { loadSetup } from "./setup.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** Whether a folder is AdapterHub's. */
 export async function isAdaptersFolder(folder: string): Promise<boolean> {
@@ -72,7 +73,7 @@ async function loadOne(path: string, model: Model): Promise<LoadedFolder> {
   return await withTensors(path, ADAPTERS_FILES.weights, ADAPTERS_FILES.pickle, (stored) => {
     const parts = folder.configs.flatMap((config) => partsOf(config, model, folder, stored));
     if (parts.length === 0) {
-      throw new RangeError(`Cannot load "${path}": its config places no adapter anywhere`);
+      throw rangeError("FILE_INVALID", `Cannot load "${path}": its config places no adapter anywhere`);
     }
     const { method, reads } = whole(parts);
     const params = readParams(path, reads, stored, model);
@@ -83,13 +84,15 @@ async function loadOne(path: string, model: Model): Promise<LoadedFolder> {
 /** @throws {RangeError} when the folder is for another kind of model. */
 function checkModel(where: string, { modelType, hiddenSize }: AdaptersFolder, model: Model): void {
   if (modelType !== model.config.model_type) {
-    throw new RangeError(
+    throw rangeError(
+      "ADAPTER_MISMATCH",
       `Cannot load ${where}: it is for a ${modelType}, but the model is a ${model.config.model_type}`,
     );
   }
   const { width } = model.spec.stacks[0]!;
   if (hiddenSize !== undefined && hiddenSize !== width) {
-    throw new RangeError(
+    throw rangeError(
+      "ADAPTER_MISMATCH",
       `Cannot load ${where}: it is for a width of ${hiddenSize}, but the model has ${width}`,
     );
   }

@@ -17,6 +17,7 @@ import type { StoredTensor } from "../../formats/tensor_file.ts";
 import { weightsPath } from "../adapter_folder.ts";
 import { bareKey, type Reading, type StoredKey } from "../../methods/adapterhub/layout.ts";
 import { loadTensor } from "../stored_values.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** The tensors of a file by their keys without the class's prefix; `use` runs while it is open. */
 export async function withTensors<R>(
@@ -48,7 +49,8 @@ function canonical(folder: string, tensors: readonly StoredTensor[]): ReadonlyMa
     const first = found.get(key);
     if (first === undefined) found.set(key, tensor);
     else if (!sameBytes(first, tensor)) {
-      throw new RangeError(
+      throw rangeError(
+        "FILE_INVALID",
         `Cannot load "${folder}": "${first.name}" and "${tensor.name}" are one tensor to the library but differ`,
       );
     }
@@ -93,7 +95,8 @@ export function readParams(
   ]);
   if (problems.size > 0) {
     const [listed, more] = [[...problems].slice(0, 6), problems.size - 6];
-    throw new RangeError(
+    throw rangeError(
+      "ADAPTER_MISMATCH",
       `Cannot load "${folder}" for this model: ${listed.join("; ")}${more > 0 ? `; and ${more} more` : ""}`,
     );
   }

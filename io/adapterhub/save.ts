@@ -10,6 +10,7 @@ import { componentsOf } from "../../methods/adapterhub/components.ts";
 import { adapterFiles, checkedName, type HubFile, libraryClass } from "./files.ts";
 import { headFiles, ownHead, rowHeadFiles, rowHeads } from "./head_files.ts";
 import { isOneHead, nodeOf, setupFiles } from "./setup_files.ts";
+import { typeError } from "../../errors/error.ts";
 
 /**
  * Saves an adapter as AdapterHub's library does, as safetensors, in the folder itself: the adapter's name is
@@ -38,7 +39,10 @@ function hubFiles(adapter: Adapter, model: Model): readonly HubFile[] {
   const { method, params } = adapter;
   const node = nodeOf(name, method, params, "", model);
   if (node === undefined) {
-    throw new TypeError("Cannot save a head alone as an AdapterHub folder: merge it and save the model");
+    throw typeError(
+      "CANNOT_SAVE",
+      "Cannot save a head alone as an AdapterHub folder: merge it and save the model",
+    );
   }
   const heads = componentsOf(method, params, "").filter(({ of }) => isOneHead(of));
   const byRows = rowHeads(method, params, "");

@@ -25,6 +25,7 @@ import { type Branch, checkBranches, checkStack, isRowBlock, kindOf } from "./br
 import { fused } from "./fusion.ts";
 import type { Load, LoadedSetup } from "./loaded.ts";
 import { readJson } from "../inspect_contents.ts";
+import { rangeError, syntaxError } from "../../errors/error.ts";
 
 /** One block of a composition. */
 interface Block {
@@ -73,10 +74,13 @@ export async function loadSetup(
 
 function blockOf(path: string, value: unknown): Block {
   if (!isObject(value) || typeof value["type"] !== "string" || !Array.isArray(value["children"])) {
-    throw new SyntaxError(`Cannot read ${path}: a block of a setup must have a "type" and "children"`);
+    throw syntaxError(
+      "FILE_INVALID",
+      `Cannot read ${path}: a block of a setup must have a "type" and "children"`,
+    );
   }
   if (value["children"].length === 0) {
-    throw new SyntaxError(`Cannot read ${path}: its ${value["type"]} has no children`);
+    throw syntaxError("FILE_INVALID", `Cannot read ${path}: its ${value["type"]} has no children`);
   }
   return {
     type: value["type"],
@@ -106,7 +110,8 @@ function checkNames(folder: string, block: Block): void {
   const names = namesOf(block);
   const twice = names.find((name, i) => names.indexOf(name) !== i);
   if (twice === undefined) return;
-  throw new RangeError(
+  throw rangeError(
+    "FILE_INVALID",
     `Cannot load the setup of "${folder}": "${twice}" stands at two places of it; save it there under another name`,
   );
 }
@@ -159,7 +164,8 @@ async function composed(loading: Loading, block: Block | string): Promise<Loaded
   if (block.type === "Fuse") {
     const names = block.children.map((child) => {
       if (typeof child === "string") return child;
-      throw new RangeError(
+      throw rangeError(
+        "ADAPTER_UNSUPPORTED",
         `Cannot load the setup of "${folder}": a ${child.type} inside a Fuse is not supported, only adapters by name`,
       );
     });
@@ -170,7 +176,8 @@ async function composed(loading: Loading, block: Block | string): Promise<Loaded
     return { name, adapter, leaves: [], kind: "fusion" };
   }
   if (!KNOWN.includes(block.type)) {
-    throw new RangeError(
+    throw rangeError(
+      "ADAPTER_UNSUPPORTED",
       `Cannot load the setup of "${folder}": it has a "${block.type}"; known are ${
         KNOWN.join(", ")
       } and Fuse`,
@@ -218,11 +225,14 @@ function joined(what: string, { type, options }: Block, branches: readonly Loade
 function weightsOf(what: string, value: unknown, n: number): readonly number[] {
   const weights = numbers(what, "weights", value, n);
   const sum = weights.reduce((a, b) => a + b, 0);
-  if (sum === 0) throw new RangeError(`${what}: its weights add up to 0`);
+  if (sum === 0) throw rangeError("FILE_INVALID", `${what}: its weights add up to 0`);
   return Math.abs(sum - 1) < 1e-9 ? weights : weights.map((w) => w / sum);
 }
 
 function numbers(what: string, name: string, value: unknown, n: number): readonly number[] {
   if (Array.isArray(value) && value.length === n && value.every((x) => Number.isFinite(x))) return value;
-  throw new RangeError(`${what}: its ${name} are ${JSON.stringify(value) ?? "missing"} for ${n} adapters`);
+  throw rangeError(
+    "FILE_INVALID",
+    `${what}: its ${name} are ${JSON.stringify(value) ?? "missing"} for ${n} adapters`,
+  );
 }

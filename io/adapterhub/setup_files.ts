@@ -15,6 +15,7 @@ import { describe } from "./fields.ts";
 import { adapterFiles, checkedName, type HubFile, leafOf } from "./files.ts";
 import { fusionFiles } from "./fusion_files.ts";
 import { type Component, componentsOf } from "../../methods/adapterhub/components.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** Whether a piece is a head, or one for each of several rows. */
 export const isHead = ({ of }: Component): boolean => isOneHead(of) || areHeads(of);
@@ -60,7 +61,8 @@ export function nodeOf(
   if (definition === AVERAGE.definition) {
     const { weights, divided } = config as { readonly weights: readonly number[]; readonly divided: boolean };
     if (!divided || Math.abs(weights.reduce((a, b) => a + b, 0) - 1) > 1e-9) {
-      throw new RangeError(
+      throw rangeError(
+        "CANNOT_SAVE",
         `Cannot save ${method.name} for AdapterHub: its weights add up to 1 there, and it divides by their number once more: divided true`,
       );
     }
@@ -98,7 +100,8 @@ export function nodeOf(
 
 function rowsOf(name: string, children: readonly Node[], rows: readonly string[]): Node {
   if (children.length < rows.length) {
-    throw new RangeError(
+    throw rangeError(
+      "CANNOT_SAVE",
       `Cannot save the adapters by rows "${name}" for AdapterHub: one of them is a head alone`,
     );
   }
@@ -129,7 +132,10 @@ export function setupFiles(node: Node, adapter: Adapter, model: Model): readonly
   const names = namesOf(node);
   const twice = names.find((name, i) => names.indexOf(name) !== i);
   if (twice !== undefined) {
-    throw new RangeError(`Cannot save the adapters for AdapterHub: two of them are called "${twice}"`);
+    throw rangeError(
+      "CANNOT_SAVE",
+      `Cannot save the adapters for AdapterHub: two of them are called "${twice}"`,
+    );
   }
   const { block, files } = blockOf(node, adapter, model);
   const root = node.kind === "single" ? { type: "Stack", children: [block] } : block;

@@ -12,12 +12,13 @@
  * `XDG_CACHE_HOME`, `HOME`.
  */
 import process from "node:process";
-import { mkdir, readFile, stat } from "node:fs/promises";
+import { mkdir, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { HubApiError, type ListFileEntry, listFiles } from "@huggingface/hub";
-import { writeTextAtomically } from "../../formats/atomic_write.ts";
 import { fetchFile, hubError } from "./fetch.ts";
 import { dataSetFiles, neededFiles } from "./files.ts";
+import { type DownloadRecord, readRecord, writeRecord } from "./record.ts";
+import { failure, syntaxError, typeError } from "../../errors/error.ts";
 
 /** The progress of a download. */
 export interface DownloadProgress {
@@ -176,7 +177,10 @@ export interface Repository {
 export async function repository(id: string, options: DownloadOptions = {}): Promise<Repository> {
   const parsed = hubId(id);
   if (parsed === undefined) {
-    throw new SyntaxError(`Expected a hub id such as "org/name" or "org/name@revision" but found "${id}"`);
+    throw syntaxError(
+      "INVALID_ARGUMENT",
+      `Expected a hub id such as "org/name" or "org/name@revision" but found "${id}"`,
+    );
   }
   const { name } = parsed;
   const { type = "model" } = options;
@@ -193,7 +197,10 @@ export async function repository(id: string, options: DownloadOptions = {}): Pro
   const here = { folder, record, selection, token };
   if (/^(1|true|yes|on)$/i.test(variable("HF_HUB_OFFLINE") ?? "")) {
     if (complete) return { ...here, listed: undefined };
-    throw new Error(`Cannot download ${id}: HF_HUB_OFFLINE is set and ${folder} holds no complete copy`);
+    throw failure(
+      "HUB_UNREACHABLE",
+      `Cannot download ${id}: HF_HUB_OFFLINE is set and ${folder} holds no complete copy`,
+    );
   }
   let entries: readonly ListFileEntry[];
   try {
@@ -202,7 +209,9 @@ export async function repository(id: string, options: DownloadOptions = {}): Pro
     options.signal?.throwIfAborted();
     if (error instanceof HubApiError) throw hubError(`list ${name}@${revision}`, error.statusCode, error);
     if (complete) return { ...here, listed: undefined };
-    throw new Error(`Cannot reach ${endpoint} for ${id}: ${(error as Error).message}`, { cause: error });
+    throw failure("HUB_UNREACHABLE", `Cannot reach ${endpoint} for ${id}: ${(error as Error).message}`, {
+      cause: error,
+    });
   }
   const paths = entries.map((entry) => entry.path);
   const chosen = type === "dataset" && options.files === undefined ? dataSetFiles(id, paths) : options.files;
@@ -264,34 +273,14 @@ function defaultCache(): string {
   if (home !== undefined) return join(home, "graft");
   const base = variable("XDG_CACHE_HOME") ?? (variable("HOME") && join(variable("HOME")!, ".cache"));
   if (base === undefined) {
-    throw new TypeError("Expected a cache folder but found none: pass { cache } or set HF_HOME or HOME");
+    throw typeError(
+      "INVALID_ARGUMENT",
+      "Expected a cache folder but found none: pass { cache } or set HF_HOME or HOME",
+    );
   }
   return join(base, "graft", "hub");
 }
 
 async function sizeOf(path: string): Promise<number | undefined> {
   return await stat(path).then((info) => info.size, () => undefined);
-}
-
-/**
- * The content of `.graft.json`: the version of each file, and which selections of files were once complete.
- */
-export interface DownloadRecord {
-  readonly files: Readonly<Record<string, { readonly version: string; readonly size: number }>>;
-  readonly complete: readonly string[];
-}
-
-async function readRecord(folder: string): Promise<DownloadRecord> {
-  try {
-    const { files, complete } = JSON.parse(await readFile(join(folder, ".graft.json"), "utf8"));
-    return { files: files ?? {}, complete: complete ?? [] };
-  } catch {
-    // Missing, or truncated while being written: then the files are fetched again.
-    return { files: {}, complete: [] };
-  }
-}
-
-async function writeRecord(folder: string, record: DownloadRecord): Promise<void> {
-  await mkdir(folder, { recursive: true });
-  await writeTextAtomically(join(folder, ".graft.json"), JSON.stringify(record, null, 1) + "\n");
 }

@@ -4,6 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { open, rename, rm, stat } from "node:fs/promises";
+import { failure, rangeError } from "../../errors/error.ts";
 
 /** What to fetch, and its expected size and hash. */
 export interface FetchRequest {
@@ -40,7 +41,9 @@ export async function fetchFile(request: FetchRequest): Promise<void> {
   const part = `${request.target}${version === "" ? "" : `.${version}`}.part`;
   await retrying(request, () => receive(request, part)).catch((error) => {
     if (!(error instanceof Interrupted)) throw error;
-    throw new Error(`${error.message}; call again to go on from there`, { cause: error.cause ?? error });
+    throw failure("HUB_UNREACHABLE", `${error.message}; call again to go on from there`, {
+      cause: error.cause ?? error,
+    });
   });
   await check(request, part);
   request.signal?.throwIfAborted();
@@ -74,7 +77,8 @@ async function receive(request: FetchRequest, part: string): Promise<void> {
       received += chunk.length;
       if (received > size) break;
       await file.write(chunk).catch((cause) => {
-        throw new Error(
+        throw failure(
+          "CANNOT_WRITE",
           `Cannot write ${part}: ${cause.message}; free some room there, then call again to go on from there`,
           { cause },
         );
@@ -86,7 +90,7 @@ async function receive(request: FetchRequest, part: string): Promise<void> {
   }
   if (received > size) {
     await rm(part, { force: true });
-    throw new RangeError(`Expected ${url} to hold ${size} bytes but found more`);
+    throw rangeError("DOWNLOAD_DAMAGED", `Expected ${url} to hold ${size} bytes but found more`);
   }
   if (received < size) {
     throw new Interrupted(`Cannot fetch ${url}: the connection ended after ${received} of ${size} bytes`);
@@ -224,7 +228,8 @@ async function check({ url, sha256, signal }: FetchRequest, part: string): Promi
   const found = hash.digest("hex");
   if (found !== sha256) {
     await rm(part, { force: true });
-    throw new RangeError(
+    throw rangeError(
+      "DOWNLOAD_DAMAGED",
       `Expected ${url} to have the SHA-256 ${sha256} but found ${found}; download it again`,
     );
   }
@@ -237,5 +242,5 @@ export function hubError(what: string, status: number, cause?: unknown): Error {
     : status === 404
     ? "there is no such repository, revision or file; check the spelling"
     : "try again later";
-  return new Error(`Cannot ${what}: the hub answered ${status}; ${advice}`, { cause });
+  return failure("HUB_REFUSED", `Cannot ${what}: the hub answered ${status}; ${advice}`, { cause });
 }

@@ -1,4 +1,5 @@
 /** Which files of a hub repository a model or adapter needs. */
+import { rangeError } from "../../errors/error.ts";
 
 /** Files that may contain a tokenizer or generation settings. */
 export const TOKENIZER_FILES = [
@@ -46,10 +47,11 @@ export function neededFiles(
     : patterns.flatMap((p) => matching(id, paths, p));
   for (const path of chosen) {
     if (/^\/|^[A-Za-z]:|\\|\0|(^|\/)\.{0,2}(\/|$)/.test(path)) {
-      throw new RangeError(`Cannot download "${path}" of ${id}: the name leads out of the folder`);
+      throw rangeError("HUB_FILES", `Cannot download "${path}" of ${id}: the name leads out of the folder`);
     }
     if (/\.(bin|pt|pth|pkl|ckpt)$/.test(path)) {
-      throw new RangeError(
+      throw rangeError(
+        "PICKLE_REFUSED",
         `Cannot download "${path}" of ${id}: pickled files can run code and are never read; convert it to safetensors`,
       );
     }
@@ -72,7 +74,8 @@ export function dataSetFiles(id: string, paths: readonly string[]): readonly str
     paths.filter((path) => new RegExp(`\\.${ending}(\\.(gz|zst))?$`, "i").test(path) && !described.test(path))
   ).find((found) => found.length > 0);
   if (ofForm === undefined) {
-    throw new RangeError(
+    throw rangeError(
+      "HUB_FILES",
       `Expected the data set ${id} to hold ${DATA.map((ending) => `.${ending}`).join(", ")} but found ${
         paths.join(", ") || "nothing"
       }`,
@@ -82,7 +85,8 @@ export function dataSetFiles(id: string, paths: readonly string[]): readonly str
   const chosen = train.length > 0 ? train : ofForm;
   const folders = [...new Set(chosen.map((path) => path.slice(0, path.lastIndexOf("/") + 1)))];
   if (folders.length > 1) {
-    throw new RangeError(
+    throw rangeError(
+      "HUB_FILES",
       `Cannot choose among the parts of the data set ${id}: ${
         folders.map((name) => name || "./").join(", ")
       }; ` +
@@ -105,7 +109,8 @@ function byDefault(id: string, paths: readonly string[]): readonly string[] {
   const gguf = top.filter((path) => path.endsWith(".gguf"));
   if (gguf.length === 1) return [...small, ...gguf];
   const found = [...gguf, ...top.filter((path) => path.endsWith(".bin"))];
-  throw new RangeError(
+  throw rangeError(
+    "HUB_FILES",
     `Expected ${id} to hold safetensors or one GGUF file but found ${found.join(", ") || "no weights"}` +
       (gguf.length > 1 ? "; say which in { files }" : ""),
   );
@@ -115,7 +120,7 @@ function matching(id: string, paths: readonly string[], pattern: string): readon
   const source = pattern.split("*").map((text) => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")).join(".*");
   const found = paths.filter((path) => new RegExp(`^${source}$`, "s").test(path));
   if (found.length === 0) {
-    throw new RangeError(`Cannot download "${pattern}" of ${id}: the repository has no such file`);
+    throw rangeError("HUB_FILES", `Cannot download "${pattern}" of ${id}: the repository has no such file`);
   }
   return found;
 }

@@ -8,6 +8,7 @@ import { savedModules } from "../../methods/peft/modules.ts";
 import { tiedPairs } from "../../methods/peft/places.ts";
 import { ROWS, type TrainedRows } from "../../methods/peft_beside.ts";
 import type { FolderParts } from "./folder_parts.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** The method with the additional parts given by the fields. */
 export function withExtras(part: MainPart, fields: PeftFields, model: Model): FolderParts {
@@ -52,7 +53,10 @@ function checkRows(part: MainPart, tokens: TrainedRows | undefined, { spec }: Mo
   const rows = tokens ? ROWS.tables(spec, tokens).map(({ place }) => place.path) : [];
   const both = part.places.find(({ path }) => rows.includes(path));
   if (both !== undefined) {
-    throw new RangeError(`Cannot adapt "${both.path}" and train rows of it: leave it out of one of the two`);
+    throw rangeError(
+      "FILE_INVALID",
+      `Cannot adapt "${both.path}" and train rows of it: leave it out of one of the two`,
+    );
   }
 }
 

@@ -8,6 +8,7 @@ import { equalValues, loadTensor } from "../stored_values.ts";
 import type { BaseTable } from "./base.ts";
 import type { FolderParts } from "./folder_parts.ts";
 import type { FolderLayout } from "./layout.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** A folder's tensors by their keys, without PEFT's prefix. */
 export type Stored = ReadonlyMap<string, StoredTensor>;
@@ -43,7 +44,8 @@ export function checkKeys(
   ];
   if (problems.length === 0) return;
   const base = fields["base_model_name_or_path"];
-  throw new RangeError(
+  throw rangeError(
+    "ADAPTER_MISMATCH",
     `Cannot load "${folder}" for this model (its base was ${base ?? "not recorded"}): ${
       problems.slice(0, 6).join("; ")
     }${problems.length > 6 ? `; and ${problems.length - 6} more` : ""}${otherVersion(fields)}`,
@@ -58,7 +60,8 @@ export async function checkCopies(layout: FolderLayout, stored: Stored, model: M
       copy !== undefined &&
       !await equalValues(() => loadTensor(copy, model), () => loadTensor(stored.get(of)!, model))
     ) {
-      throw new RangeError(
+      throw rangeError(
+        "ADAPTER_MISMATCH",
         shared === undefined
           ? `"${key}" differs from "${of}", but the model ties the two: load the adapter for an untied model`
           : `"${key}" differs from "${of}", but the layers share one: no method has one for each`,
@@ -77,7 +80,8 @@ export async function checkPlaces(layout: FolderLayout, stored: Stored, model: M
     const n = numbers.length / shape[0]!;
     const at = numbers.findIndex((x, i) => !(Number.isInteger(x) && x >= 0 && x < below[Math.floor(i / n)]!));
     if (at === -1) continue;
-    throw new RangeError(
+    throw rangeError(
+      "FILE_INVALID",
       `Expected whole numbers from 0 to below ${below[Math.floor(at / n)]} in row ${
         Math.floor(at / n)
       } of "${key}" but found ${numbers[at]}`,
@@ -92,7 +96,7 @@ export async function checkZeros(layout: FolderLayout, stored: Stored, model: Mo
     const numbers = await read(found);
     found.storage.free();
     if (numbers.some((x) => x !== 0)) {
-      throw new RangeError(`Expected zeros in "${key}" but found other numbers`);
+      throw rangeError("FILE_INVALID", `Expected zeros in "${key}" but found other numbers`);
     }
   }
 }
@@ -111,7 +115,8 @@ export async function checkShared({ shared = [] }: FolderParts, stored: Stored, 
     ) {
       const transposed = (): Tensor => scope(() => transpose(loadTensor(stored.get(one)!, model)));
       if (await equalValues(transposed, () => loadTensor(stored.get(other)!, model))) continue;
-      throw new RangeError(
+      throw rangeError(
+        "ADAPTER_MISMATCH",
         `"${other}" is not the transpose of "${one}", though ensure_weight_tying makes them one in PEFT: set it to false to ` +
           "have both",
       );

@@ -6,6 +6,7 @@ import type { PeftFields } from "../../methods/peft/codec.ts";
 import type { HeldAdapters, HeldFolders } from "../../methods/peft/form.ts";
 import { isThere } from "../adapter_folder.ts";
 import { namedFolder, type NamedFolderOptions } from "../named_folder.ts";
+import { rangeError, typeError } from "../../errors/error.ts";
 
 /** Loads one held adapter; `what` says for messages whose it is. */
 export type LoadHeld = (folder: string, model: Model, what: string) => Promise<Adapter>;
@@ -38,7 +39,8 @@ function foldersOf(fields: PeftFields, { field }: HeldFolders): Readonly<Record<
   if (typeof value === "object" && value !== null && !Array.isArray(value)) {
     return value as Readonly<Record<string, Json>>;
   }
-  throw new TypeError(
+  throw typeError(
+    "FILE_INVALID",
     `Expected the field "${field}" of adapter_config.json to be folders by name but found ${
       JSON.stringify(value)
     }`,
@@ -60,7 +62,8 @@ async function heldFolder(
   { outsideFolders = false }: NamedFolderOptions,
 ): Promise<string> {
   if (typeof path !== "string") {
-    throw new TypeError(
+    throw typeError(
+      "FILE_INVALID",
       `Expected the field "${held.field}" of adapter_config.json to have the path of a folder for the ${held.called} "${name}" but found ${
         JSON.stringify(path)
       }`,
@@ -80,5 +83,8 @@ async function heldFolder(
     // Seen from the working directory, as PEFT has it.
     return await namedFolder(folder, await realpath(path), { what });
   }
-  throw new RangeError(`${what}: there is no folder "${path}", which its config names, and no "${beside}"`);
+  throw rangeError(
+    "ADAPTER_NOT_FOUND",
+    `${what}: there is no folder "${path}", which its config names, and no "${beside}"`,
+  );
 }

@@ -17,6 +17,7 @@ import { biasTensors } from "../../methods/peft/layers.ts";
 import { BIASES, FIXED, ROWS, SAVED, type SavedLeaf, type SavedModules } from "../../methods/peft_beside.ts";
 import type { FolderParts } from "./folder_parts.ts";
 import { checkStackTables, stackCopies } from "./stack_tables.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** A key under which a tensor is stored again, because the model ties the two or because layers share it. */
 export interface TensorCopy {
@@ -80,7 +81,9 @@ export function folderLayout(
       : [],
   ];
   const [first] = list;
-  if (first === undefined) throw new RangeError("Expected an adapter with at least one part but found none");
+  if (first === undefined) {
+    throw rangeError("FILE_INVALID", "Expected an adapter with at least one part but found none");
+  }
   const keys = new Set(list.flatMap((part) => part.tensors.map((t) => t.key)));
   const twice = parts.biases === "all" && saved ? savedBiases(saved, model, adapter) : [];
   const copies = [

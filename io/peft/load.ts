@@ -40,6 +40,7 @@ import {
 import { type FolderLayout, folderLayout, PARTS } from "./layout.ts";
 import { type LoadHeld, loadHeld } from "./held_folders.ts";
 import { asStored, heldFolders, partsOfConfig } from "./options.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /**
  * The adapter of a folder whose config is PEFT's.
@@ -84,7 +85,8 @@ async function loadParts(
     const parts = partsOfConfig(asStored(config, file.tensors.values()), model, held?.adapters);
     const stored = new Map([...file.tensors.values()].map((t) => [withoutPrefix(t.name), t]));
     if (stored.size < file.tensors.size) {
-      throw new RangeError(
+      throw rangeError(
+        "FILE_INVALID",
         `${folder}: a key stands in the file with and without the prefix "base_model.model."`,
       );
     }
@@ -207,6 +209,8 @@ const transposedBack = (matrix: Tensor, { transposed }: PeftTensor): Tensor =>
 
 /** The same values with another shape. */
 function shaped(t: Tensor, shape: Shape): Tensor {
-  if (size(shape) !== t.size) throw new RangeError(`Cannot see ${showShape(t.shape)} as ${showShape(shape)}`);
+  if (size(shape) !== t.size) {
+    throw rangeError("FILE_INVALID", `Cannot see ${showShape(t.shape)} as ${showShape(shape)}`);
+  }
   return sameShape(t.shape, shape) ? t : reinterpret(t, shape);
 }

@@ -12,6 +12,7 @@ import { partOfConfig } from "../../methods/peft/layer_part.ts";
 import { ROWS } from "../../methods/peft_beside.ts";
 import { withExtras } from "./extras.ts";
 import type { FolderParts } from "./folder_parts.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** A config as PEFT computes with it, where that is known by the folder's tensors alone. */
 export function asStored(config: PeftConfig, tensors: Iterable<StoredTensor>): PeftConfig {
@@ -37,7 +38,8 @@ export function partsOfConfig(config: PeftConfig, model: Model, held: HeldAdapte
     ...FORMS.filter(({ refused }) => !refused).flatMap(({ types }) => types),
     ROWS.type,
   ];
-  throw new RangeError(
+  throw rangeError(
+    "ADAPTER_UNSUPPORTED",
     `Cannot load a PEFT adapter of type ${config.type}: known are ${[...new Set(known)].sort().join(", ")}${
       otherVersion(config.fields)
     }`,

@@ -32,6 +32,7 @@ import {
 } from "../../methods/peft_beside.ts";
 import type { FolderParts } from "./folder_parts.ts";
 import { looseBiases, type PartNames, PARTS } from "./layout.ts";
+import { rangeError, typeError } from "../../errors/error.ts";
 
 /** The representation of an adapter in a folder. */
 export interface AdapterParts {
@@ -62,7 +63,8 @@ export function partsOfAdapter(adapter: Adapter, model: Model): AdapterParts {
     const biases = mainFields && biasesOf(piece, mainFields.main, model.spec, saved);
     const part = biases ? "biases" : kindOf(piece);
     if (parts[part] !== undefined) {
-      throw new TypeError(
+      throw typeError(
+        "CANNOT_SAVE",
         `Cannot save "${adapter.method.name}" for PEFT: a folder holds one ${part} part, not two`,
       );
     }
@@ -107,7 +109,8 @@ function kindOf(piece: ComponentMethod): Exclude<keyof PartNames, "biases"> {
   const { of } = piece;
   if (codecOf(piece) !== undefined) return "main";
   if (needsChangedBase(of)) {
-    throw new TypeError(
+    throw typeError(
+      "CANNOT_SAVE",
       `Cannot save "${of.name}" as a PEFT folder: its adapter is right on the changed base alone; save what onOriginal ` +
         "makes of it, LoRA of the original base with twice the rank, or merge it",
     );
@@ -123,7 +126,8 @@ function kindOf(piece: ComponentMethod): Exclude<keyof PartNames, "biases"> {
     SAVED.method.definition.name,
     ROWS.method.definition.name,
   ];
-  throw new TypeError(
+  throw typeError(
+    "CANNOT_SAVE",
     `Cannot save "${of.name}" as a PEFT folder: it holds ${[...new Set(held)].sort().join(", ")}; ` +
       "merge the adapter and save the model instead",
   );
@@ -147,7 +151,7 @@ function mainOf(piece: ComponentMethod, model: Model, adapter: Adapter): Written
   const adapted = codec.adapted?.(adapter, params, options, spec) ?? placesIn(params, spec);
   const places = placesInPeft(adapted, model);
   if (places.length === 0) {
-    throw new RangeError(`Cannot save ${method}: none of its parameters stands at a layer`);
+    throw rangeError("CANNOT_SAVE", `Cannot save ${method}: none of its parameters stands at a layer`);
   }
   // PEFT decides layer by layer and the last one stays in the config; it uses the field only as a hint.
   const last = places.findLast((place) => place.kind !== "embedding");

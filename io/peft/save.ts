@@ -29,6 +29,7 @@ import { type AdapterParts, leftOver, partsOfAdapter } from "./parts.ts";
 import { withoutNetworks } from "./networks.ts";
 import { configOf } from "./saved_config.ts";
 import { adapterTensors, tableTensors } from "./tensors.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /**
  * Writes config, weights and a model card into a folder. Soft prompts' networks are evaluated first: PEFT
@@ -136,17 +137,19 @@ function checkParams({ method, params }: Adapter, { tensors }: FolderLayout): vo
   for (const { path, shape, zeros, factor } of tensors) {
     if (zeros) continue;
     if (factor !== undefined && areGradients(params)) {
-      throw new RangeError(
+      throw rangeError(
+        "CANNOT_SAVE",
         `Cannot save the gradients of ${method.name} for PEFT: there "${path}" has a factor of ${factor} in it`,
       );
     }
     const found = lookup(params, path);
     if (found === undefined && isFrozen(path)) continue; // gradients have none
     if (!(found instanceof Tensor)) {
-      throw new RangeError(`Cannot save ${method.name}: it has no parameter "${path}"`);
+      throw rangeError("CANNOT_SAVE", `Cannot save ${method.name}: it has no parameter "${path}"`);
     }
     if (!sameShape(found.shape, shape)) {
-      throw new RangeError(
+      throw rangeError(
+        "CANNOT_SAVE",
         `Cannot save ${method.name}: ${path}: expected ${showShape(shape)} but found ${
           showShape(found.shape)
         }`,
@@ -155,7 +158,8 @@ function checkParams({ method, params }: Adapter, { tensors }: FolderLayout): vo
   }
   const extra = leftOver(params, tensors.map((t) => t.path));
   if (extra.length > 0) {
-    throw new RangeError(
+    throw rangeError(
+      "CANNOT_SAVE",
       `Cannot save ${method.name}: a PEFT folder has no place for "${extra.join('", "')}"`,
     );
   }

@@ -7,6 +7,7 @@ import { taskType } from "../../models/mod.ts";
 import { replicationField } from "../layer_replication.ts";
 import type { FolderParts } from "./folder_parts.ts";
 import type { AdapterParts } from "./parts.ts";
+import { rangeError, typeError } from "../../errors/error.ts";
 
 /**
  * PEFT's name of the type, and the fields.
@@ -25,7 +26,10 @@ export function configOf(
   };
   if (main === undefined) {
     if (tokens === undefined || saved !== undefined) {
-      throw new TypeError("Cannot save whole modules alone as a PEFT folder: merge them and save the model");
+      throw typeError(
+        "CANNOT_SAVE",
+        "Cannot save whole modules alone as a PEFT folder: merge them and save the model",
+      );
     }
     return { type: ROWS.type, fields: { ...common, ...ROWS.fields(tokens, model.spec) } };
   }
@@ -34,7 +38,8 @@ export function configOf(
     savedAlone(saved.modules, head.tiedTo, head.path)
   );
   if (follows && !Object.hasOwn(main.fields, "ensure_weight_tying")) {
-    throw new RangeError(
+    throw rangeError(
+      "CANNOT_SAVE",
       `Cannot save the tied embedding beside ${main.type}: PEFT unties it there; save both tables`,
     );
   }
@@ -68,7 +73,8 @@ function checkReplicated(
 ): void {
   if (replicated.layer_replication === undefined) return;
   if (!Object.hasOwn(main.fields, "layer_replication")) {
-    throw new RangeError(
+    throw rangeError(
+      "CANNOT_SAVE",
       `Cannot save ${main.type} on replicated layers for PEFT, which has them for LoRA alone: save the deeper model with saveModel and ` +
         "take that as the base",
     );
@@ -76,7 +82,8 @@ function checkReplicated(
   const trained = biases !== undefined || main.tensors.some(({ path }) => path.endsWith(".bias"));
   const sources = model.spec.blocks.map(({ of }) => of);
   if (trained && new Set(sources).size < sources.length) {
-    throw new RangeError(
+    throw rangeError(
+      "CANNOT_SAVE",
       "Cannot save trained biases on replicated layers for PEFT, where copies of a layer share them: save the deeper model with " +
         "saveModel and take that as the base",
     );
@@ -95,7 +102,8 @@ function namesForPeft(names: readonly string[], model: Model): readonly string[]
 function checkOverlap(places: readonly MatrixPlace[], modules: readonly string[]): void {
   const inside = places.find(({ path }) => modules.some((name) => `.${path}.`.includes(`.${name}.`)));
   if (inside !== undefined) {
-    throw new RangeError(
+    throw rangeError(
+      "CANNOT_SAVE",
       `Cannot save this adapter for PEFT: "${inside.path}" is adapted and lies in a saved module; exclude it from the targets`,
     );
   }

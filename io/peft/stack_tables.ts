@@ -7,6 +7,7 @@
 import { type EmbeddingPlace, nameMatches, type Spec } from "../../core/mod.ts";
 import { ROWS } from "../../methods/peft_beside.ts";
 import type { FolderParts } from "./folder_parts.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** The table that several stacks read, where there are several. */
 function shared(spec: Spec): EmbeddingPlace | undefined {
@@ -27,7 +28,8 @@ export function checkStackTables({ main, saved, tokens }: FolderParts, spec: Spe
     ? `trained rows of "${path}" beside a head of its own`
     : undefined;
   if (what === undefined) return;
-  throw new RangeError(
+  throw rangeError(
+    "CANNOT_SAVE",
     `PEFT has no ${what} of ${spec.architecture}: the stacks read the table under names of their own, so that it would do nothing ` +
       "there; leave it out",
   );

@@ -24,6 +24,7 @@ import { addAll, multiply, place, reshape } from "../../ops/mod.ts";
 import { baseTables, savesBaseTables } from "./base.ts";
 import type { FolderLayout } from "./layout.ts";
 import type { AdapterParts } from "./parts.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** The tensors of an adapter's parameters. */
 export function adapterTensors(
@@ -107,7 +108,8 @@ export function tableTensors(
   const heads = model.spec.heads.flatMap((head) => head.tiedTo === undefined ? [] : [`${head.path}.weight`]);
   const lost = [...brought].find((path) => !all.some(({ leaf }) => leaf === path) && !heads.includes(path));
   if (lost !== undefined) {
-    throw new RangeError(
+    throw rangeError(
+      "CANNOT_SAVE",
       `Cannot save the fixed weight "${lost}" for PEFT: only the table of an adapted embedding or head; merge it and ` +
         "save the model",
     );

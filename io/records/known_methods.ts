@@ -2,6 +2,7 @@
 import type { GateDefinition, MethodDefinition } from "../../core/mod.ts";
 import { closest, plainName } from "../../core/options/mod.ts";
 import { DEFINITIONS, GATES } from "../../methods/index.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** A method of one's own, as its definition or as the factory that has it, or a gate. */
 export type OwnMethod = MethodDefinition | GateDefinition | { readonly definition: MethodDefinition };
@@ -39,7 +40,10 @@ export function knownMethods(own: readonly OwnMethod[] = []): KnownMethods {
     const key = plainName(definition.name);
     const other = byName.get(key);
     if (other !== undefined && other !== definition) {
-      throw new RangeError(`Expected methods of different names but found "${definition.name}" twice`);
+      throw rangeError(
+        "FILE_INVALID",
+        `Expected methods of different names but found "${definition.name}" twice`,
+      );
     }
     byName.set(key, definition);
   }
@@ -56,7 +60,8 @@ export function knownMethods(own: readonly OwnMethod[] = []): KnownMethods {
       const found = find(name);
       if (found !== undefined) return found;
       const near = closest(name, all.flatMap((one) => [one.name, ...one.aliases ?? []]));
-      throw new RangeError(
+      throw rangeError(
+        "METHOD_UNKNOWN",
         `The method "${name}" is not known${
           near === undefined ? "" : `: did you mean "${find(near)!.name}"?`
         }`,
@@ -65,7 +70,8 @@ export function knownMethods(own: readonly OwnMethod[] = []): KnownMethods {
     gate: (name) => {
       const found = gates.find(({ gate }) => plainName(gate) === plainName(name));
       if (found !== undefined) return found;
-      throw new RangeError(
+      throw rangeError(
+        "METHOD_UNKNOWN",
         `The gate "${name}" is not known: known are ${gates.map(({ gate }) => gate).join(", ")}`,
       );
     },

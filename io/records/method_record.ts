@@ -8,6 +8,7 @@ import type { Adapter, Method, Model, Restoring, Spec, Tree } from "../../core/m
 import { filled, type JsonOptions, optionsFromJson, optionsToJson } from "../../core/options/mod.ts";
 import { isObject } from "../../formats/strict_json.ts";
 import type { KnownMethods } from "./known_methods.ts";
+import { rangeError, syntaxError, typeError } from "../../errors/error.ts";
 
 /** The record of a method in a file. */
 export interface MethodRecord {
@@ -44,13 +45,17 @@ export interface Stored {
 export function recordOf(method: Method, spec: Spec): MethodRecord {
   const { definition, parts } = method;
   if (definition === undefined) {
-    throw new TypeError(
+    throw typeError(
+      "CANNOT_SAVE",
       `Cannot save "${method.name}": it has no definition, which defineMethod or defineLinear give it; ` +
         "merge the adapter and save the model instead",
     );
   }
   if (definition.restore === undefined && definition.create === undefined) {
-    throw new TypeError(`Cannot save "${method.name}": merge the adapter and save the model instead`);
+    throw typeError(
+      "CANNOT_SAVE",
+      `Cannot save "${method.name}": merge the adapter and save the model instead`,
+    );
   }
   const said = definition.recorded?.(method, spec);
   // What is restored from a record has a form of its own; what options make gets those that nobody gave.
@@ -74,16 +79,16 @@ export function recordOf(method: Method, spec: Spec): MethodRecord {
  */
 export function methodOfRecord(record: MethodRecord, stored: Stored, known: KnownMethods): Method {
   if (!isObject(record) || typeof record.method !== "string") {
-    throw new SyntaxError('Expected a record of a method, { "method", "config" }');
+    throw syntaxError("FILE_INVALID", 'Expected a record of a method, { "method", "config" }');
   }
   const { method: name, config = {}, parts = {} } = record;
   if (!isObject(config) || !isObject(parts)) {
-    throw new SyntaxError(`Expected "config" and "parts" of the method "${name}" to be objects`);
+    throw syntaxError("FILE_INVALID", `Expected "config" and "parts" of the method "${name}" to be objects`);
   }
   const definition = known.get(name);
   if (definition.restore === undefined) {
     if (definition.create === undefined) {
-      throw new RangeError(`The method "${name}" is not one that files hold`);
+      throw rangeError("FILE_INVALID", `The method "${name}" is not one that files hold`);
     }
     return definition.create(optionsFromJson(config));
   }

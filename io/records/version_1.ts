@@ -3,11 +3,12 @@ import { gatedDefinition, scaledDefinition } from "../../core/mod.ts";
 import type { JsonOptions } from "../../core/options/mod.ts";
 import { isObject } from "../../formats/strict_json.ts";
 import type { MethodRecord } from "./method_record.ts";
+import { syntaxError } from "../../errors/error.ts";
 
 /** The record that one of version 1 means. */
 export function fromVersion1(record: unknown): MethodRecord {
   if (!isObject(record) || typeof record["method"] !== "string") {
-    throw new SyntaxError('Expected a record of a method, { "method", "config" }');
+    throw syntaxError("FILE_INVALID", 'Expected a record of a method, { "method", "config" }');
   }
   const { method, of, gate, factor, parts, adapters } = record;
   const config = (record["config"] ?? {}) as JsonOptions;
@@ -27,7 +28,9 @@ export function fromVersion1(record: unknown): MethodRecord {
   }
   const inner = parts ?? adapters;
   if (inner === undefined) return { method, config };
-  if (!isObject(inner)) throw new SyntaxError(`Expected the parts of the method "${method}" to be an object`);
+  if (!isObject(inner)) {
+    throw syntaxError("FILE_INVALID", `Expected the parts of the method "${method}" to be an object`);
+  }
   return {
     method,
     config,

@@ -1,6 +1,7 @@
 /** Non-linearities by their names in AdapterHub's configs. */
 import type { Json } from "../../core/mod.ts";
 import type { Activation } from "../shared/bottleneck.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** The library's names of non-linearities (transformers' ACT2FN, in lower case). */
 const ACTIVATIONS: Readonly<Record<string, Activation>> = {
@@ -24,7 +25,8 @@ const ACTIVATIONS: Readonly<Record<string, Activation>> = {
 export function activationOf(name: Json): Activation {
   const found = name === null ? "none" : ACTIVATIONS[String(name).toLowerCase()];
   if (found !== undefined) return found;
-  throw new RangeError(
+  throw rangeError(
+    "ADAPTER_UNSUPPORTED",
     `Cannot load the non-linearity "${name}": known are ${Object.keys(ACTIVATIONS).join(", ")}`,
   );
 }

@@ -34,6 +34,7 @@ import {
 } from "./layout.ts";
 import { phmTensors, sharedRule } from "./phm.ts";
 import { BOTTLENECK } from "./kinds.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** The predicate for blocks that are not excluded; undefined when none is. */
 export function blocksWithout(
@@ -67,7 +68,8 @@ export function bottleneckParts(
     after.includes(place.role) && (stays?.(place) ?? true)
   );
   if (sites.length === 0) {
-    throw new RangeError(
+    throw rangeError(
+      "METHOD_DOES_NOT_FIT",
       `Cannot place the adapter "${name}": the model has no ${after.join(" or ")} part for it` +
         exceptThose(fields["leave_out"]!),
     );
@@ -82,7 +84,8 @@ export function bottleneckParts(
   const behind = (options.keeps ?? "output") !== "output" || options.residual === "dropped" ||
     options.norms?.some((at) => at !== "before");
   if (behind) {
-    throw new RangeError(
+    throw rangeError(
+      "ADAPTER_UNSUPPORTED",
       `Cannot load the adapter "${name}": a gate on a branch whose norm or residual stands behind it is not supported`,
     );
   }
@@ -115,15 +118,20 @@ function optionsOf(
   const residual = fields["residual_before_ln"]!;
   const post = isPostNorm(model);
   if (residual === "post_add" && !parallel && !(before && post)) {
-    throw new RangeError(
+    throw rangeError(
+      "ADAPTER_UNSUPPORTED",
       'Cannot load an adapter with residual_before_ln "post_add": that needs original_ln_before and blocks with a norm behind',
     );
   }
   if (![true, false, "post_add"].includes(residual as boolean)) {
-    throw new RangeError(`Cannot load an adapter with residual_before_ln ${JSON.stringify(residual)}`);
+    throw rangeError(
+      "ADAPTER_UNSUPPORTED",
+      `Cannot load an adapter with residual_before_ln ${JSON.stringify(residual)}`,
+    );
   }
   if (fields["original_ln_after"] === false && post) {
-    throw new RangeError(
+    throw rangeError(
+      "ADAPTER_MISMATCH",
       "Cannot load an adapter with original_ln_after false on this model: the norm behind its blocks cannot be left out",
     );
   }
@@ -135,7 +143,7 @@ function optionsOf(
   const keeps = !before || residual === true ? "output" : residual === false ? "normed" : "sum";
   const scaling = fields["scaling"]!;
   if (typeof scaling !== "number" && scaling !== "learned" && scaling !== "channel") {
-    throw new RangeError(`Cannot load an adapter with scaling ${JSON.stringify(scaling)}`);
+    throw rangeError("ADAPTER_UNSUPPORTED", `Cannot load an adapter with scaling ${JSON.stringify(scaling)}`);
   }
   return {
     after,
@@ -191,7 +199,8 @@ function rankAt(site: SublayerPlace, fields: AdaptersFields, model: Model): numb
     ? (given as AdaptersFields)[number] ?? (given as AdaptersFields)["default"]
     : given;
   if (typeof factor !== "number" || !(factor > 0)) {
-    throw new RangeError(
+    throw rangeError(
+      "INVALID_ARGUMENT",
       `Expected reduction_factor to be a number above 0, for each block or as "default", but found ${
         JSON.stringify(given)
       }`,

@@ -11,6 +11,7 @@ import {
   type Tree,
 } from "../../core/mod.ts";
 import { blockNumber } from "./layout.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** One method of an adapter; with a gate, its parameters are those inside it. */
 export interface Component extends ComponentMethod {
@@ -35,7 +36,7 @@ function ungated(component: ComponentMethod): Component {
 
 /** Throws, naming what the library would compute differently. */
 export const refuse = (component: Component, why: string): never => {
-  throw new RangeError(`Cannot save ${component.method} for AdapterHub: ${why}`);
+  throw rangeError("CANNOT_SAVE", `Cannot save ${component.method} for AdapterHub: ${why}`);
 };
 
 /** The blocks, by the library's count, of places without parameters. */

@@ -5,6 +5,7 @@ import { fusedIa3, fusedLora, type ProjectionPart } from "../low_rank/fused_proj
 import { type AdaptersPart, all, joined } from "./layout.ts";
 import { alphaOf, isVera, keyOf, scaledBy } from "./lora_layer.ts";
 import { FUSED } from "./kinds.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** LoRA. @throws {RangeError} for its variants, which the library does not support there. */
 export function fusedLoraPart(
@@ -15,7 +16,10 @@ export function fusedLoraPart(
   name: string,
 ): AdaptersPart {
   if (architecture === "mtl_lora" || fields["use_dora"] || isVera(fields)) {
-    throw new RangeError(`Cannot load "${name}": a fused projection has plain LoRA alone in the library`);
+    throw rangeError(
+      "INVALID_ARGUMENT",
+      `Cannot load "${name}": a fused projection has plain LoRA alone in the library`,
+    );
   }
   const rank = fields["r"] as number;
   return {

@@ -4,6 +4,7 @@ import { isObject } from "../../formats/strict_json.ts";
 import { full } from "../../ops/mod.ts";
 import { adapterFusion, type FusionMatrix } from "../adapters/adapter_fusion.ts";
 import { adapterModule, type AdaptersPart, all, type Both, same } from "./layout.ts";
+import { rangeError, syntaxError } from "../../errors/error.ts";
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -40,21 +41,27 @@ export function readFusion(
   model: Model,
 ): ReadFusion {
   if (!isObject(config["config"])) {
-    throw new SyntaxError(`Cannot read "${place}": the fusion has no "config"`);
+    throw syntaxError("INVALID_ARGUMENT", `Cannot read "${place}": the fusion has no "config"`);
   }
   const fields = { ...FUSION_FIELDS, ...config["config"] };
   const unknown = Object.entries(fields).find(([name, value]) =>
     !Object.hasOwn(FUSION_FIELDS, name) && value
   );
   if (unknown !== undefined) {
-    throw new RangeError(`Cannot load the fusion "${place}": its field "${unknown[0]}" is not known`);
+    throw rangeError(
+      "ADAPTER_UNSUPPORTED",
+      `Cannot load the fusion "${place}": its field "${unknown[0]}" is not known`,
+    );
   }
   if (fields["residual_before"]) {
-    throw new RangeError(`Cannot load the fusion "${place}": residual_before is not supported`);
+    throw rangeError(
+      "ADAPTER_UNSUPPORTED",
+      `Cannot load the fusion "${place}": residual_before is not supported`,
+    );
   }
   const matrices = (["query", "key", "value"] as const).filter((name) => fields[name]);
   if (matrices.length === 0) {
-    throw new RangeError(`Cannot load the fusion "${place}": it has no query, key or value`);
+    throw rangeError("INVALID_ARGUMENT", `Cannot load the fusion "${place}": it has no query, key or value`);
   }
   const sites = new Set(
     first.parts.flatMap(({ method }) => method.edits(first.adapter.params, model.spec)).map(({ path }) =>
@@ -91,12 +98,16 @@ export function writeFusion(
       ? temperature !== 1
       : annealed.from !== ANNEALED.from || annealed.steps !== ANNEALED.steps
   ) {
-    throw new RangeError(
+    throw rangeError(
+      "CANNOT_SAVE",
       "Cannot save this fusion for AdapterHub: its temperature is 1, or falls from 50 to 1 in 1000 steps",
     );
   }
   if (regularization !== 0 && regularization !== 0.01) {
-    throw new RangeError("Cannot save this fusion for AdapterHub: its regularization is 0.01 or 0");
+    throw rangeError(
+      "CANNOT_SAVE",
+      "Cannot save this fusion for AdapterHub: its regularization is 0.01 or 0",
+    );
   }
   const matrices = (options["matrices"] ?? ["query", "key", "value"]) as readonly FusionMatrix[];
   return {

@@ -10,6 +10,7 @@ import {
 import { activationOf } from "./activations.ts";
 import { INVERTIBLE } from "./kinds.ts";
 import { type AdaptersPart, all, same } from "./layout.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /**
  * Where the library applies the map. For other models both places are the same, and bare towers also have a
@@ -27,7 +28,8 @@ export function invertiblePart(
   modelClass: string,
 ): AdaptersPart {
   if (fields["inv_adapter"] !== "nice") {
-    throw new RangeError(
+    throw rangeError(
+      "INVALID_ARGUMENT",
       `Cannot load the adapter "${name}": its invertible adapter is ${
         JSON.stringify(fields["inv_adapter"])
       }, known is "nice"`,

@@ -15,6 +15,7 @@ import { alphaOf, isVera, keyOf, scaledBy } from "./lora_layer.ts";
 import { onlyBlocks } from "./only_blocks.ts";
 import { isDiagonal, productTensors, taskTensors, veraTensors } from "./vera.ts";
 import { FUSED, LORA } from "./kinds.ts";
+import { rangeError } from "../../errors/error.ts";
 
 const ROLES = { q: "query", k: "key", v: "value" } as const;
 
@@ -38,7 +39,10 @@ export function loraParts(
   const wanted = fields["attn_matrices"] as readonly string[];
   const odd = wanted.find((matrix) => !Object.hasOwn(ROLES, matrix));
   if (odd !== undefined) {
-    throw new RangeError(`Cannot load "${name}": attn_matrices has "${odd}", known are "q", "k" and "v"`);
+    throw rangeError(
+      "ADAPTER_UNSUPPORTED",
+      `Cannot load "${name}": attn_matrices has "${odd}", known are "q", "k" and "v"`,
+    );
   }
   const names = FEED_FORWARD_ROLES[model.architecture.name] ?? FEED_FORWARD_ROLES["other"]!;
   const roles: readonly string[] = [
@@ -51,7 +55,8 @@ export function loraParts(
     : [];
   const places = linears.filter(({ role }) => roles.includes(role));
   if (fused.length + places.length === 0) {
-    throw new RangeError(
+    throw rangeError(
+      "INVALID_ARGUMENT",
       `Cannot load "${name}": the model has none of the layers that it changes${
         exceptThose(fields["leave_out"]!)
       }`,
@@ -60,14 +65,16 @@ export function loraParts(
   const gatedToo = fields["use_gating"] === true;
   const scales = fields["composition_mode"] === "scale";
   if (!scales && fields["composition_mode"] !== "add") {
-    throw new RangeError(
+    throw rangeError(
+      "ADAPTER_UNSUPPORTED",
       `Cannot load "${name}": composition_mode is ${
         JSON.stringify(fields["composition_mode"])
       }, known are "add" and "scale"`,
     );
   }
   if (scales && gatedToo) {
-    throw new RangeError(
+    throw rangeError(
+      "ADAPTER_UNSUPPORTED",
       `Cannot load "${name}": a gate on (IA)³ multiplies the whole layer and is not supported`,
     );
   }
@@ -127,7 +134,10 @@ function gatedPart(
 
 function ia3Part(places: readonly LinearPlace[], fields: AdaptersFields, name: string): AdaptersPart {
   if (fields["r"] !== 1) {
-    throw new RangeError(`Cannot load "${name}": (IA)³ with r = ${fields["r"]} is not defined`);
+    throw rangeError(
+      "INVALID_ARGUMENT",
+      `Cannot load "${name}": (IA)³ with r = ${fields["r"]} is not defined`,
+    );
   }
   return {
     kind: LORA,
@@ -165,7 +175,8 @@ function linearPart(
   };
   const kind = LORA;
   if (fields["use_dora"] && (fields["use_gating"] || places.some(({ transposed }) => transposed))) {
-    throw new RangeError(
+    throw rangeError(
+      "INVALID_ARGUMENT",
       `Cannot load "${name}": the library has no DoRA with gates, and none on a layer that is stored [in, out]`,
     );
   }

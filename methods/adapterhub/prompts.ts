@@ -13,6 +13,7 @@ import { activationOf } from "./activations.ts";
 import { blocksWithout } from "./bottleneck.ts";
 import { type AdaptersPart, all, bareKey, gate, joined, prefixed, same } from "./layout.ts";
 import { PREFIX, PROMPT } from "./kinds.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** The library's names of kinds of attention. */
 type PrefixKind = "encoder_prefix" | "self_prefix" | "cross_prefix";
@@ -29,7 +30,8 @@ export function prefixPart(fields: AdaptersFields, model: Model, name: string): 
   const stays = blocksWithout(fields["leave_out"]!, model);
   const two = spec.stacks.length > 1;
   if (two && stays !== undefined) {
-    throw new RangeError(
+    throw rangeError(
+      "INVALID_ARGUMENT",
       `Cannot load the prefixes of "${name}" with leave_out: a model of relative distances loses them in the library then`,
     );
   }
@@ -40,7 +42,8 @@ export function prefixPart(fields: AdaptersFields, model: Model, name: string): 
   const places = spec.attentions.filter(attention);
   const odd = places.find(({ heads, headDim }) => !two && headDim !== widthOf(model) / heads);
   if (odd !== undefined) {
-    throw new RangeError(
+    throw rangeError(
+      "INVALID_ARGUMENT",
       `Cannot load the prefixes of "${name}": the library gives heads the size width / heads, but at "${odd.path}" it is ${odd.headDim}`,
     );
   }
@@ -114,13 +117,15 @@ const widthOf = ({ spec }: Model): number => spec.stacks[0]!.width;
 /** The part that a prompt tuning config describes: the library has it only for BERT's family. */
 export function promptPart(fields: AdaptersFields, model: Model, name: string): AdaptersPart {
   if (model.architecture.name !== "bert") {
-    throw new RangeError(
+    throw rangeError(
+      "INVALID_ARGUMENT",
       `Cannot load the prompt of "${name}": AdapterHub has prompt tuning for BERT and RoBERTa, not for ${model.config.model_type}`,
     );
   }
   const combine = fields["combine"];
   if (combine !== "prefix" && combine !== "prefix_after_bos") {
-    throw new RangeError(
+    throw rangeError(
+      "ADAPTER_UNSUPPORTED",
       `Cannot load the prompt of "${name}": combine is ${
         JSON.stringify(combine)
       }, known are "prefix" and "prefix_after_bos"`,

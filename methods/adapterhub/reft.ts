@@ -26,6 +26,7 @@ import {
 import { activationOf } from "./activations.ts";
 import { type AdaptersPart, all, bareKey, blockNumber, type Both, same } from "./layout.ts";
 import { REFT } from "./kinds.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** The part that a ReFT config describes. @throws {RangeError} when the model cannot have it. */
 export function reftPart(fields: AdaptersFields, model: Model, name: string): AdaptersPart {
@@ -42,15 +43,19 @@ export function reftPart(fields: AdaptersFields, model: Model, name: string): Ad
   const two = model.spec.stacks.length > 1;
   const blocks = model.spec.blocks.filter((place) => stays?.(place) ?? true);
   if (blocks.length === 0) {
-    throw new RangeError(`Cannot load "${name}": the model has none of the blocks of "layers"`);
+    throw rangeError(
+      "INVALID_ARGUMENT",
+      `Cannot load "${name}": the model has none of the blocks of "layers"`,
+    );
   }
   if (last > 0 && blocks.some(({ stack }) => two && stack === "decoder")) {
-    throw new RangeError(
+    throw rangeError(
+      "INVALID_ARGUMENT",
       `Cannot load "${name}": last positions in a decoder beside an encoder, whose length the library takes for the decoder's`,
     );
   }
   if (fields["output_reft"] !== true) {
-    throw new RangeError(`Cannot load "${name}": output_reft is false, so it does nothing`);
+    throw rangeError("INVALID_ARGUMENT", `Cannot load "${name}": output_reft is false, so it does nothing`);
   }
   const tied = fields["tied_weights"] === true;
   const orthogonal = fields["orthogonality"] === true;
@@ -106,7 +111,8 @@ function idle({ reads, writes }: Both, other: string, own: string): Both {
 function rotation(path: string, key: string, r: number, d: number): Both {
   const stored = `${key}.projection.parametrizations.weight`;
   if (r >= d) {
-    throw new RangeError(
+    throw rangeError(
+      "INVALID_ARGUMENT",
       `Cannot hold a rotation of rank ${r} at width ${d}: PyTorch stores it otherwise; take a lower rank`,
     );
   }
@@ -148,7 +154,8 @@ async function checkRows(path: string, rows: Tensor): Promise<void> {
   const r = rows.shape[0]!;
   // 1e-3: what f32 steps leave of them between two projections.
   if (numbers.every((value, i) => Math.abs(value - (i % (r + 1) === 0 ? 1 : 0)) < 1e-3)) return;
-  throw new RangeError(
+  throw rangeError(
+    "CANNOT_SAVE",
     `Cannot save "${path}" for AdapterHub: its rows are not orthonormal (gradients, for one, are no rotation), and the library ` +
       "holds a rotation as reflections",
   );

@@ -8,6 +8,7 @@ import type { StoredTensor } from "../../formats/tensor_file.ts";
 import { add, divide, exp, identity, matmul, multiply, reshape, sum } from "../../ops/mod.ts";
 import { all, type Both, same } from "./layout.ts";
 import { keyOf } from "./lora_layer.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** Whether the matrices that the library trains instead of VeRA's vectors are still diagonal. */
 export function isDiagonal(
@@ -31,7 +32,10 @@ export function veraTensors(places: readonly LinearPlace[], rank: number, name: 
   const { inFeatures, outFeatures } = sizesOf(places[0]!);
   const odd = places.find((place) => place.inFeatures !== inFeatures || place.outFeatures !== outFeatures);
   if (odd !== undefined) {
-    throw new RangeError(`Cannot use VeRA at "${odd.path}": the library's needs layers of one size`);
+    throw rangeError(
+      "INVALID_ARGUMENT",
+      `Cannot use VeRA at "${odd.path}": the library's needs layers of one size`,
+    );
   }
   const diagonal = (path: string, key: string, n: number): Both => ({
     reads: [{
@@ -91,7 +95,8 @@ export function taskTensors(
 ): Both {
   const n = fields["n_up_projection"] as number;
   if (fields["task_specific_matrix_type"] !== "singular_values") {
-    throw new RangeError(
+    throw rangeError(
+      "INVALID_ARGUMENT",
       'Cannot load MTL-LoRA with a task_specific_matrix_type other than "singular_values"',
     );
   }

@@ -71,6 +71,7 @@ import { foldersOf, foldersSchema, freeAll, loadAll } from "../shared/sources.ts
 import { apart } from "./averaged.ts";
 import { type Fused, fusedPlaces } from "./fused_places.ts";
 import { pfeiffer } from "./pfeiffer.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** Options of AdapterFusion. */
 export interface AdapterFusionOptions {
@@ -136,7 +137,9 @@ export function adapterFusion(options: AdapterFusionOptions): Method {
     adapterFusionDefinition.options,
   ) as Filled<Omit<AdapterFusionOptions, "adapters">>;
   const names = Object.keys(adapters);
-  if (names.length === 0) throw new RangeError("Expected at least one adapter to fuse but found none");
+  if (names.length === 0) {
+    throw rangeError("INVALID_ARGUMENT", "Expected at least one adapter to fuse but found none");
+  }
   const annealed = typeof temperature === "number" ? undefined : temperature;
   const first = annealed?.from ?? temperature as number;
   const fusedAt = (held: Readonly<Record<string, Tree>>, spec: Spec): readonly Fused[] =>

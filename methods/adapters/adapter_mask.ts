@@ -32,6 +32,7 @@ import {
 } from "../../core/mod.ts";
 import { abs, addAll, concat, less, mean, ones, orderStatistic, reshape } from "../../ops/mod.ts";
 import { erdosRenyi, type MaskScore, matricesOf, scoresOf } from "./mask_scores.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** Options of `adapterMask`. */
 export interface AdapterMaskOptions {
@@ -72,15 +73,20 @@ export async function adapterMask(
   options: AdapterMaskOptions,
 ): Promise<Tree> {
   const { keep, score = "snip", batches = [], key = 0 } = options;
-  if (!(keep > 0 && keep <= 1)) throw new RangeError(`Expected keep above 0 and up to 1 but found ${keep}`);
+  if (!(keep > 0 && keep <= 1)) {
+    throw rangeError("INVALID_ARGUMENT", `Expected keep above 0 and up to 1 but found ${keep}`);
+  }
   const matrices = matricesOf(adapter.params);
-  if (matrices.length === 0) throw new RangeError(`Cannot mask ${adapter.method.name}: it trains no matrix`);
+  if (matrices.length === 0) {
+    throw rangeError("INVALID_ARGUMENT", `Cannot mask ${adapter.method.name}: it trains no matrix`);
+  }
   if (score === "erdosRenyi") return erdosRenyi(matrices, keep, keyOf(key));
   const scores = rooted(await scoresOf(model, adapter, score, [...batches], keyOf(key)));
   try {
     const all = leaves(scores.tree);
     if (!await anyNonZero(all.map(([, t]) => t))) {
-      throw new RangeError(
+      throw rangeError(
+        "INVALID_ARGUMENT",
         `Every ${score} score of ${adapter.method.name} is 0: start both matrices of a pair from random numbers`,
       );
     }

@@ -33,6 +33,7 @@ import {
 } from "../../core/mod.ts";
 import { flag, list, number, option } from "../../core/options/mod.ts";
 import { add, addAll, multiply, reshape } from "../../ops/mod.ts";
+import { rangeError, typeError } from "../../errors/error.ts";
 
 /** Options of an average. */
 export interface AveragedOptions {
@@ -65,10 +66,13 @@ export function averaged<M extends Readonly<Record<string, Method>>>(
   options: AveragedOptions = {},
 ): Method<PartsOf<M>> {
   const names = Object.keys(methods);
-  if (names.length === 0) throw new RangeError("Expected at least one method to average but found none");
+  if (names.length === 0) {
+    throw rangeError("INVALID_ARGUMENT", "Expected at least one method to average but found none");
+  }
   const { weights = names.map(() => 1 / names.length), divided = false } = options;
   if (weights.length !== names.length || !weights.every(Number.isFinite)) {
-    throw new RangeError(
+    throw rangeError(
+      "INVALID_ARGUMENT",
       `Expected ${names.length} finite weights, one a method, but found [${weights.join(", ")}]`,
     );
   }
@@ -130,7 +134,9 @@ function checkAveraged(name: string, edit: Edit): void {
     : edit.kind === "linear" && edit.change.form === "output"
     ? "it turns outputs"
     : undefined;
-  if (why !== undefined) throw new TypeError(`Cannot average "${name}" at "${edit.path}": ${why}`);
+  if (why !== undefined) {
+    throw typeError("METHOD_DOES_NOT_FIT", `Cannot average "${name}" at "${edit.path}": ${why}`);
+  }
 }
 
 /** The place of an edit; ranges of a fused projection are separate places. */

@@ -43,6 +43,7 @@ import { type Activation, activation, bottleneckRank, freshBottleneck } from "..
 import { type AdapterPosition, defineHidden } from "../shared/define_hidden.ts";
 import { rankSchema } from "../shared/target_options.ts";
 import { checkPhm, freshFactoredPhm, freshPhm, type Phm, phm } from "./phm.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** Where an adapter may have a norm of its own. */
 export type AdapterNorm = "before" | "branch" | "whole";
@@ -212,7 +213,8 @@ function rankAt(
   const before = spec.stacks.find(({ stack }) => stack === "encoder")?.layers ?? 0;
   const n = reduction[stack === "decoder" ? before + layer : layer] ?? reduction["default"];
   if (n !== undefined) return bottleneckRank(width, n);
-  throw new RangeError(
+  throw rangeError(
+    "INVALID_ARGUMENT",
     `Expected a reduction for block ${layer} of the ${stack} or a "default" but found neither`,
   );
 }

@@ -25,6 +25,7 @@ import { bounded, count, list, option } from "../../core/options/mod.ts";
 import { concat, slice, zeros } from "../../ops/mod.ts";
 import { apart, changeBy } from "./averaged.ts";
 import { checkPositive } from "../shared/option_checks.ts";
+import { rangeError, typeError } from "../../errors/error.ts";
 
 /**
  * Several methods on one model, each for a span of tokens. Parameters: those of each part under its name. A
@@ -48,9 +49,14 @@ export function bySpans<M extends Readonly<Record<string, Method>>>(
   lengths: readonly number[],
 ): Method<PartsOf<M>> {
   const names = Object.keys(methods);
-  if (names.length === 0) throw new RangeError("Expected at least one method for spans but found none");
+  if (names.length === 0) {
+    throw rangeError("INVALID_ARGUMENT", "Expected at least one method for spans but found none");
+  }
   if (lengths.length !== names.length) {
-    throw new RangeError(`Expected ${names.length} lengths, one a method, but found [${lengths.join(", ")}]`);
+    throw rangeError(
+      "INVALID_ARGUMENT",
+      `Expected ${names.length} lengths, one a method, but found [${lengths.join(", ")}]`,
+    );
   }
   for (const length of lengths) checkPositive("lengths", length);
   const ends = lengths.map((_, k) => lengths.slice(0, k + 1).reduce((a, b) => a + b, 0));
@@ -64,7 +70,8 @@ export function bySpans<M extends Readonly<Record<string, Method>>>(
       const parts = names.map((name) =>
         methods[name]!.edits(params[name] as Tree, spec).map((edit) => {
           if (edit.kind === "hidden" && edit.row === undefined) return edit;
-          throw new TypeError(
+          throw typeError(
+            "METHOD_DOES_NOT_FIT",
             `Cannot give a span of tokens to "${name}": its edit at "${edit.path}" is a ${edit.kind}${
               edit.row === undefined ? "" : " for some rows alone"
             }, but only what adds to hidden states can have one`,
@@ -101,7 +108,8 @@ function spanned(
     delta: fn({ here }, ({ here }, call: HiddenCall): Tensor => {
       const [, t] = call.y.shape as [number, number, number];
       if (t !== ends.at(-1)) {
-        throw new RangeError(
+        throw rangeError(
+          "METHOD_DOES_NOT_FIT",
           `Cannot give spans at "${path}" a text of ${t} tokens: together they are ${ends.at(-1)} long`,
         );
       }

@@ -1,5 +1,6 @@
 /** The places that several adapters share, for AdapterFusion. */
 import type { Edit, HiddenEdit, Spec } from "../../core/mod.ts";
+import { rangeError, typeError } from "../../errors/error.ts";
 
 /** A place and each adapter's edit there, in the adapters' order. */
 export interface Fused {
@@ -16,13 +17,14 @@ export function fusedPlaces(
   const byName = given.map(([name, edits]) => {
     const other = edits.find((edit) => edit.kind !== "hidden");
     if (other !== undefined) {
-      throw new TypeError(
+      throw typeError(
+        "METHOD_DOES_NOT_FIT",
         `Cannot fuse "${name}": its edit at "${other.path}" is a ${other.kind}, but only what adds to hidden states can be fused`,
       );
     }
     const places = new Map((edits as readonly HiddenEdit[]).map((edit) => [edit.path, edit]));
     if (places.size < edits.length) {
-      throw new TypeError(`Cannot fuse "${name}": it has two edits at one place`);
+      throw typeError("METHOD_DOES_NOT_FIT", `Cannot fuse "${name}": it has two edits at one place`);
     }
     return [name, places] as const;
   });
@@ -32,7 +34,10 @@ export function fusedPlaces(
       !(places.has(path) && first![1].has(path))
     );
     if (odd !== undefined) {
-      throw new RangeError(`Cannot fuse "${first![0]}" and "${name}": only one of them stands at "${odd}"`);
+      throw rangeError(
+        "METHOD_DOES_NOT_FIT",
+        `Cannot fuse "${first![0]}" and "${name}": only one of them stands at "${odd}"`,
+      );
     }
   }
   return [...first![1].keys()].map((path) => ({
@@ -45,7 +50,7 @@ export function fusedPlaces(
 function widthAt(path: string, spec: Spec): number {
   const place = [...spec.sublayers, ...spec.blocks].find((place) => place.path === path);
   if (place === undefined) {
-    throw new RangeError(`Cannot fuse adapters at "${path}": the model has no part there`);
+    throw rangeError("METHOD_DOES_NOT_FIT", `Cannot fuse adapters at "${path}": the model has no part there`);
   }
   return place.width;
 }

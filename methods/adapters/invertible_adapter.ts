@@ -38,6 +38,7 @@ import {
 import { activationOption, reductionOption } from "../shared/adapter_options.ts";
 import { freshParams } from "../shared/initial_factors.ts";
 import { reductionOf } from "../shared/model_sizes.ts";
+import { rangeError, typeError } from "../../errors/error.ts";
 
 /** Options of invertible adapters. */
 export interface InvertibleAdapterOptions {
@@ -152,7 +153,10 @@ function halves(x: Tensor): readonly [Tensor, Tensor] {
 /** The inverse before a head. It is not linear, so it cannot be merged into a matrix. */
 function undoing(coupling: Coupling, width: number, σ: Nonlinearity): LinearMap {
   const refuse = (): never => {
-    throw new TypeError("Cannot merge an invertible adapter: it is not linear, so no weight holds it");
+    throw typeError(
+      "CANNOT_MERGE",
+      "Cannot merge an invertible adapter: it is not linear, so no weight holds it",
+    );
   };
   return {
     inFeatures: width,
@@ -207,7 +211,9 @@ function entrances(
       ? []
       : [[reader.path, reader.width]],
   );
-  if (found.size === 0) throw new RangeError("Cannot place invertible-adapter: the model offers no entrance");
+  if (found.size === 0) {
+    throw rangeError("METHOD_DOES_NOT_FIT", "Cannot place invertible-adapter: the model offers no entrance");
+  }
   return [...found].map(([path, width]) => ({ path, width }));
 }
 

@@ -36,6 +36,7 @@ import {
   reshape,
   subtract,
 } from "../../ops/mod.ts";
+import { rangeError, typeError } from "../../errors/error.ts";
 
 /** How parameters are scored. */
 export type MaskScore = "random" | "magnitude" | "snip" | "grasp" | "synflow" | "erdosRenyi" | "gradient";
@@ -67,7 +68,7 @@ export function scoresOf(
     return scored;
   };
   if (["snip", "grasp", "gradient"].includes(score) && batches.length === 0) {
-    throw new RangeError(`Expected batches for the score "${score}" but found none`);
+    throw rangeError("INVALID_ARGUMENT", `Expected batches for the score "${score}" but found none`);
   }
   switch (score) {
     case "random":
@@ -152,7 +153,8 @@ function flow(model: Model, adapter: Adapter): Tree {
     const edits = adapter.method.edits(params, spec);
     return addAll(edits.map((edit) => {
       if (edit.kind !== "hidden") {
-        throw new TypeError(
+        throw typeError(
+          "METHOD_DOES_NOT_FIT",
           `Cannot score ${adapter.method.name} by synflow: its edit at "${edit.path}" is no adapter of hidden states`,
         );
       }
@@ -167,7 +169,8 @@ function flow(model: Model, adapter: Adapter): Tree {
         ids: integers([0], backend, [1, 1]),
         mask: undefined,
         signal: (name) => {
-          throw new TypeError(
+          throw typeError(
+            "METHOD_DOES_NOT_FIT",
             `Cannot score ${adapter.method.name} by synflow: it reads the signal "${name}"`,
           );
         },
@@ -183,7 +186,7 @@ function flow(model: Model, adapter: Adapter): Tree {
 
 function widthAt(path: string, spec: Spec): number {
   const place = [...spec.sublayers, ...spec.blocks].find((place) => place.path === path);
-  if (place === undefined) throw new RangeError(`Cannot find the width at "${path}"`);
+  if (place === undefined) throw rangeError("INVALID_ARGUMENT", `Cannot find the width at "${path}"`);
   return place.width;
 }
 

@@ -17,6 +17,7 @@ import {
   type Tensor,
 } from "../../core/mod.ts";
 import { add, matmul, permute, reshape, uniform, zeros } from "../../ops/mod.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** A layer's blocks, whole [n, in/n, out/n] or in factors left [n, in/n, k] and right [n, k, out/n]; its bias [out]. */
 export type Phm = { readonly bias: Tensor } & (Whole | Factored);
@@ -77,7 +78,8 @@ export function checkPhm(sizes: PhmSizes): void {
 function blockSizes({ inFeatures, outFeatures, dimension: n }: PhmSizes) {
   for (const size of [inFeatures, outFeatures]) {
     if (size % n !== 0) {
-      throw new RangeError(
+      throw rangeError(
+        "METHOD_DOES_NOT_FIT",
         `Cannot split a layer of ${inFeatures} to ${outFeatures} features in ${n} parts: ` +
           `choose a dimension and a reduction so that ${n} divides both`,
       );

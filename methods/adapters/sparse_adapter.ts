@@ -47,6 +47,7 @@ import { less, multiply, uniform } from "../../ops/mod.ts";
 import { share } from "../shared/number_schemas.ts";
 import { adapterMask, type AdapterMaskOptions } from "./adapter_mask.ts";
 import { houlsby } from "./houlsby.ts";
+import { rangeError, typeError } from "../../errors/error.ts";
 
 /** Options of SparseAdapter. */
 export interface SparseAdapterOptions {
@@ -170,7 +171,10 @@ function hostOf({ model, options, method }: Pick<Planning, "model" | "options" |
   };
   const { create, cli, name } = method(host);
   if (create === undefined) {
-    throw new RangeError(`Expected sparse-adapter's option "host" to be made from options, unlike ${name}`);
+    throw rangeError(
+      "INVALID_ARGUMENT",
+      `Expected sparse-adapter's option "host" to be made from options, unlike ${name}`,
+    );
   }
   const wide = bottleneck !== undefined && cli?.flags.includes("bottleneck")
     ? cli.options?.({ bottleneck }, model.spec, [], hostOptions)
@@ -204,7 +208,7 @@ function maskedEdit(edit: Edit, i: number, held: Held, host: Method, spec: Spec)
   const recomputed = <K extends Edit["kind"]>(kind: K, now: Held): Extract<Edit, { kind: K }> => {
     const found = host.edits(masked(now, used), spec)[i]!;
     if (found.kind !== kind) {
-      throw new TypeError(`Expected the same edits of ${host.name} for the same shapes`);
+      throw typeError("INVALID_ARGUMENT", `Expected the same edits of ${host.name} for the same shapes`);
     }
     return found as Extract<Edit, { kind: K }>;
   };
@@ -227,12 +231,13 @@ function maskedEdit(edit: Edit, i: number, held: Held, host: Method, spec: Spec)
       const map = (): LinearMap => {
         const { change } = recomputed("linear", held);
         if (change.form !== "add") {
-          throw new TypeError(`Expected ${host.name} to add a linear map at "${edit.path}"`);
+          throw typeError("INVALID_ARGUMENT", `Expected ${host.name} to add a linear map at "${edit.path}"`);
         }
         return change.map;
       };
       if (edit.change.form !== "add") {
-        throw new TypeError(
+        throw typeError(
+          "INVALID_ARGUMENT",
           `Cannot mask ${host.name}: at "${edit.path}" it does more than add a linear map`,
         );
       }

@@ -34,6 +34,7 @@ import {
 } from "../../core/mod.ts";
 import { mean, normal, slice, softmax, zeros } from "../../ops/mod.ts";
 import { type Affine, affine } from "../shared/affine.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /**
  * Methods under a central gate. Parameters: those of each part under `of.<name>`, and under `gates.<block>`
@@ -51,7 +52,9 @@ import { type Affine, affine } from "../shared/affine.ts";
 export function centralGate(parts: Readonly<Record<string, Method>>): Method {
   const named = Object.entries(parts);
   const n = named.length;
-  if (n < 2) throw new RangeError(`Expected at least two parts under a central gate but found ${n}`);
+  if (n < 2) {
+    throw rangeError("INVALID_ARGUMENT", `Expected at least two parts under a central gate but found ${n}`);
+  }
   const part = (params: Tree, name: string): Tree => (params["of"] as Readonly<Record<string, Tree>>)[name]!;
   return combined<Tree>({
     definition: centralGateDefinition,
@@ -108,7 +111,8 @@ const shares = (gate: Affine, x: Tensor): Tensor =>
 
 function share(edit: Edit, i: number, spec: Spec): Edit {
   if (edit.kind === "prepass" || !spec.blocks.some((block) => stands(edit.path, block))) {
-    throw new RangeError(
+    throw rangeError(
+      "METHOD_DOES_NOT_FIT",
       `Cannot put the ${edit.kind} edit at "${edit.path}" under a central gate: it is in no block`,
     );
   }

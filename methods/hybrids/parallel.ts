@@ -30,6 +30,7 @@ import {
   type SharedPlace,
   sharedPlaces,
 } from "./shared_place.ts";
+import { typeError } from "../../errors/error.ts";
 
 /**
  * Several methods on one model, none of which sees another's effect at the same place. Parameters: those of
@@ -103,7 +104,8 @@ function checkRows({ first }: SharedPlace, edits: readonly Edit[]): void {
     edit.row !== undefined && edit.kind === first.kind && edit.path === first.path
   );
   if (rows === undefined) return;
-  throw new TypeError(
+  throw typeError(
+    "METHOD_DOES_NOT_FIT",
     `Cannot put methods side by side at "${first.path}": one is for the rows of "${rows.row}" alone`,
   );
 }
@@ -115,7 +117,8 @@ function checkWeights(names: readonly string[], parts: readonly (readonly Edit[]
       if (kind !== "weight") continue;
       const other = owners.get(path);
       if (other !== undefined && other !== names[i]) {
-        throw new TypeError(
+        throw typeError(
+          "METHOD_DOES_NOT_FIT",
           `Cannot put "${other}" and "${
             names[i]
           }" side by side at "${path}": each would put its own weight there`,

@@ -45,6 +45,7 @@ import {
   type SharedPlace,
   sharedPlaces,
 } from "./shared_place.ts";
+import { rangeError, typeError } from "../../errors/error.ts";
 
 /** Options of a mixture of methods. */
 export interface RoutedOptions extends ShareOptions {
@@ -102,7 +103,10 @@ export function routed<M extends Readonly<Record<string, Method>>>(
         const of = all.init({ model, key: fold(keyOf(key), "of") });
         const met = places(of, model.spec).filter(meets);
         if (met.length === 0) {
-          throw new RangeError(`Cannot route ${names.join(", ")}: no two of them change the same place`);
+          throw rangeError(
+            "METHOD_DOES_NOT_FIT",
+            `Cannot route ${names.join(", ")}: no two of them change the same place`,
+          );
         }
         const routers = met.flatMap(({ name, first, parts }) => {
           const [n, width] = [parts.length, widthAt(first, model.spec)];
@@ -158,19 +162,21 @@ function mixed(place: SharedPlace, router: Affine, options: ShareOptions): Edit 
 
 function adding(name: string, edit: Edit): AdditiveEdit {
   const why = reasonNotAdditive(edit);
-  if (why !== undefined) throw new TypeError(`Cannot route "${name}" at "${edit.path}": ${why}`);
+  if (why !== undefined) {
+    throw typeError("METHOD_DOES_NOT_FIT", `Cannot route "${name}" at "${edit.path}": ${why}`);
+  }
   return edit as AdditiveEdit;
 }
 
 function check({ topK, temperature = 1, deviation = 0.02 }: RoutedOptions, n: number): void {
-  if (n < 2) throw new RangeError(`Expected at least two experts but found ${n}`);
+  if (n < 2) throw rangeError("INVALID_ARGUMENT", `Expected at least two experts but found ${n}`);
   if (topK !== undefined && !(Number.isInteger(topK) && topK >= 1)) {
-    throw new RangeError(`Expected topK to be a positive integer but found ${topK}`);
+    throw rangeError("INVALID_ARGUMENT", `Expected topK to be a positive integer but found ${topK}`);
   }
   if (temperature !== "none" && !(temperature > 0)) {
-    throw new RangeError(`Expected temperature above 0 but found ${temperature}`);
+    throw rangeError("INVALID_ARGUMENT", `Expected temperature above 0 but found ${temperature}`);
   }
   if (!(deviation >= 0 && Number.isFinite(deviation))) {
-    throw new RangeError(`Expected deviation to be a number from 0 but found ${deviation}`);
+    throw rangeError("INVALID_ARGUMENT", `Expected deviation to be a number from 0 but found ${deviation}`);
   }
 }

@@ -30,6 +30,7 @@ import { pfeiffer } from "../adapters/pfeiffer.ts";
 import { prefixTuning } from "../soft_prompts/prefix_tuning.ts";
 import { s4Budget, s4Groups, weightCount } from "../shared/model_sizes.ts";
 import { type S4Part, s4Shares, type S4Sizes, s4Sizes, spindle } from "./s4_sizes.ts";
+import { rangeError } from "../../errors/error.ts";
 
 export type { S4Part } from "./s4_sizes.ts";
 
@@ -86,11 +87,15 @@ export const s4: DefinedMethod<S4Options> = defineMethod<S4Options>({
   create: ({ budget: given, parts, groups }) => {
     const lists = groups?.length ?? FOUND.length; // the default has four
     if (lists !== parts.length) {
-      throw new RangeError(`Expected as many groups as lists of parts, ${parts.length}, but found ${lists}`);
+      throw rangeError(
+        "INVALID_ARGUMENT",
+        `Expected as many groups as lists of parts, ${parts.length}, but found ${lists}`,
+      );
     }
     const odd = parts.findIndex((list) => list.length === 0 || new Set(list).size < list.length);
     if (odd >= 0) {
-      throw new RangeError(
+      throw rangeError(
+        "INVALID_ARGUMENT",
         `Expected every group to name parts, each once, but group ${odd + 1} has [${parts[odd]!.join(", ")}]`,
       );
     }
@@ -187,7 +192,8 @@ function checkBudget(budget: number, spec: Spec, groups: readonly Group[]): void
   const [fullest] = needs.toSorted((a, b) => a.most - b.most);
   const [least, most] = [blocks * neediest!.least, blocks * fullest!.most - 1];
   if (least > most) {
-    throw new RangeError(
+    throw rangeError(
+      "METHOD_DOES_NOT_FIT",
       `Cannot share a budget alike: ${blocks} blocks need ${least} for ${neediest!.where}, and ${
         fullest!.where
       } can use ` +
@@ -200,7 +206,8 @@ function checkBudget(budget: number, spec: Spec, groups: readonly Group[]): void
     ? `less is too little for ${where}`
     : `more makes a bottleneck of ${where} wider than the block`;
   const range = most === Infinity ? `at least ${least}` : `from ${least} to ${most}`;
-  throw new RangeError(
+  throw rangeError(
+    "INVALID_ARGUMENT",
     `Expected budget ${range} for the ${blocks} blocks of this model but found ${budget}: ${reason}`,
   );
 }
@@ -209,7 +216,8 @@ function checkBudget(budget: number, spec: Spec, groups: readonly Group[]): void
 function edges(groups: readonly number[], blocks: number): readonly number[] {
   const ends = groups.map((_, i) => groups.slice(0, i + 1).reduce((a, b) => a + b, 0));
   if (ends.at(-1) !== blocks || groups.some((n) => !Number.isInteger(n) || n < 1)) {
-    throw new RangeError(
+    throw rangeError(
+      "INVALID_ARGUMENT",
       `Expected groups of positive sizes that add up to ${blocks} but found ${groups.join(", ")}`,
     );
   }

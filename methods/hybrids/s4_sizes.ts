@@ -3,6 +3,7 @@
  * the other parts share equally. A part of size n has `fixed + n · one` parameters per block.
  */
 import type { LinearPlace, Place, Spec, Stack } from "../../core/mod.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** The methods available to a group. */
 export type S4Part = "adapter" | "prefix" | "bitfit" | "lora";
@@ -36,7 +37,8 @@ export function spindle(blocks: number): readonly [number, number, number, numbe
     .filter((end) => end + left < (blocks - left) / 2 - end);
   const [end] = ends.toSorted((a, b) => Math.abs(6 * a - blocks) - Math.abs(6 * b - blocks) || b - a);
   if (end === undefined) {
-    throw new RangeError(
+    throw rangeError(
+      "INVALID_ARGUMENT",
       `Expected groups, since ${blocks} blocks cannot be split into four of which the middle ones are alike and wider than ` +
         "either end",
     );
@@ -98,7 +100,10 @@ function needsOf(spec: Spec, stack: Stack, layer: number, parts: readonly S4Part
     needs: others.map((part) => {
       const need = needOf(part, here, spec);
       if (need.one > 0) return need;
-      throw new RangeError(`Cannot place ${part} in ${stack} block ${layer}: it has no layer for it`);
+      throw rangeError(
+        "METHOD_DOES_NOT_FIT",
+        `Cannot place ${part} in ${stack} block ${layer}: it has no layer for it`,
+      );
     }),
   };
 }
@@ -132,7 +137,10 @@ function needOf(
         largest: Infinity,
       };
     default:
-      throw new RangeError(`Expected parts to be adapter, prefix, bitfit or lora but found "${part}"`);
+      throw rangeError(
+        "INVALID_ARGUMENT",
+        `Expected parts to be adapter, prefix, bitfit or lora but found "${part}"`,
+      );
   }
 }
 

@@ -21,6 +21,7 @@ import { prefixTuning, type PrefixTuningOptions } from "../soft_prompts/prefix_t
 import { defineComposition, partOrNone } from "../shared/define_composition.ts";
 import { reductionOf } from "../shared/model_sizes.ts";
 import { sentenceGate } from "./sentence_gate.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** LoRA without what its gate replaces. */
 export type UnscaledLora = Omit<LoraOptions, "alpha" | "alphaPattern" | "scaling" | "bias">;
@@ -79,7 +80,10 @@ export const unipelt: DefinedMethod<UnipeltOptions> = defineComposition<UnipeltO
       ...adapter !== "none" && { adapter: pfeiffer(adapter) },
     };
     if (Object.keys(parts).length === 0) {
-      throw new RangeError('Expected at least one part of unipelt but found every one to be "none"');
+      throw rangeError(
+        "INVALID_ARGUMENT",
+        'Expected at least one part of unipelt but found every one to be "none"',
+      );
     }
     if (gate === "central") return centralGate(parts);
     return compose(

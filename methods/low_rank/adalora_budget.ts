@@ -36,6 +36,7 @@ import {
   subtract,
 } from "../../ops/mod.ts";
 import { checkPositive } from "../shared/option_checks.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** The schedule of the budget. */
 export interface BudgetOptions {
@@ -176,18 +177,27 @@ export function checkBudget(options: BudgetOptions, rank: number): void {
   checkPositive("targetRank", targetRank);
   checkPositive("interval", interval);
   if (options.targetRank !== undefined && targetRank > rank) {
-    throw new RangeError(`Expected targetRank to be at most the rank ${rank} but found ${targetRank}`);
+    throw rangeError(
+      "INVALID_ARGUMENT",
+      `Expected targetRank to be at most the rank ${rank} but found ${targetRank}`,
+    );
   }
   for (const [name, steps] of Object.entries({ initialSteps, finalSteps })) {
     if (!Number.isInteger(steps) || steps < 0) {
-      throw new RangeError(`Expected ${name} to be a whole number of steps but found ${steps}`);
+      throw rangeError(
+        "INVALID_ARGUMENT",
+        `Expected ${name} to be a whole number of steps but found ${steps}`,
+      );
     }
   }
   for (const [name, beta] of Object.entries({ beta1, beta2 })) {
-    if (!(beta > 0 && beta < 1)) throw new RangeError(`Expected ${name} between 0 and 1 but found ${beta}`);
+    if (!(beta > 0 && beta < 1)) {
+      throw rangeError("INVALID_ARGUMENT", `Expected ${name} between 0 and 1 but found ${beta}`);
+    }
   }
   if (options.totalSteps !== undefined && initialSteps + finalSteps >= options.totalSteps) {
-    throw new RangeError(
+    throw rangeError(
+      "INVALID_ARGUMENT",
       `Expected initialSteps and finalSteps to leave some of the ${options.totalSteps} steps but found ` +
         `${initialSteps} and ${finalSteps}`,
     );

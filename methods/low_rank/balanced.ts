@@ -8,6 +8,7 @@ import {
   type Tensor,
 } from "../../core/mod.ts";
 import { matmul, multiply, reshape, sqrt, type Svd, transpose } from "../../ops/mod.ts";
+import { typeError } from "../../errors/error.ts";
 
 /** √(S / s) on both sides. */
 export function balanced({ u, s, vt }: Svd, scale: number): Factors {
@@ -35,7 +36,9 @@ export interface Coded {
  * @throws {TypeError} when the dtype is not a quantized one.
  */
 export function code(matrix: Tensor, place: MatrixPlace, dtype: DType): Coded {
-  if (!isQuantized(dtype)) throw new TypeError(`Expected a quantized dtype for the base but found ${dtype}`);
+  if (!isQuantized(dtype)) {
+    throw typeError("INVALID_ARGUMENT", `Expected a quantized dtype for the base but found ${dtype}`);
+  }
   const transposed = place.kind === "embedding"; // quantized linear layers are [out, in]
   const stored = castTo(transposed ? transpose(matrix) : matrix, dtype);
   const decoded = castTo(stored, "f32");

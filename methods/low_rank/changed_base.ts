@@ -29,6 +29,7 @@ import { factorisedMatrix } from "../shared/factorised_matrix.ts";
 import { isQuantizedLayer, type Start, type StartedLayer, taken } from "./changed_start.ts";
 import { type LoraFactors, type LoraOptions, loraRank, loraScale } from "./lora.ts";
 import { quantizedWeights } from "./quantized_base.ts";
+import { rangeError, typeError } from "../../errors/error.ts";
 
 /** An initialization, bound to the layers of a model. */
 interface ChangedBase {
@@ -91,7 +92,8 @@ function checkLies(start: Start, place: MatrixPlace): void {
     ? start.name === "loftq"
     : place.kind === "linear" && place.transposed;
   if (!lies || (place.kind === "linear" && inFeatures === outFeatures)) return;
-  throw new RangeError(
+  throw rangeError(
+    "INVALID_ARGUMENT",
     `Cannot load an adapter with init_lora_weights "${start.name}" on "${place.path}": PEFT takes its factors the wrong way round ` +
       "there, and cannot run it either",
   );
@@ -139,13 +141,15 @@ function changedLayers(
   const found = layers.filter(({ place, changes }) => changes && !brings(place));
   for (const { place } of found) {
     if (place.kind === "head" && place.tiedTo !== undefined) {
-      throw new RangeError(
+      throw rangeError(
+        "INVALID_ARGUMENT",
         `Cannot load an adapter with init_lora_weights "${start.name}" on "${place.path}": its matrix is "${place.tiedTo}"'s, which ` +
           "PEFT changes along with it; save it there with path_initial_model_for_weight_conversion, or merged",
       );
     }
     if (start.name !== "olora" && isQuantizedLayer(place, model)) {
-      throw new TypeError(
+      throw typeError(
+        "INVALID_ARGUMENT",
         `Cannot load an adapter with init_lora_weights "${start.name}" on the quantized weights of "${place.path}": PEFT cannot either; ` +
           "load it on the unquantized base",
       );

@@ -4,6 +4,7 @@ import { leading, matmul, qr, slice, svd, transpose } from "../../ops/mod.ts";
 import { type PeftFields, wrong } from "../peft/codec.ts";
 import { balanced } from "./balanced.ts";
 import type { LoraFactors } from "./lora.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** How the base was changed. */
 export type Start = { readonly name: "pissa" | "olora" } | Loftq;
@@ -40,14 +41,16 @@ export function startOf(fields: PeftFields): Start | undefined {
     ? "a randomized SVD changed the base, and another draw, PEFT's own too, takes another part of it"
     : undefined;
   if (reason !== undefined) {
-    throw new RangeError(
+    throw rangeError(
+      "INVALID_ARGUMENT",
       `Cannot load an adapter with init_lora_weights "${value}": that changed the base's weights too. ${reason}; save it ` +
         "in PEFT with path_initial_model_for_weight_conversion, or merged",
     );
   }
   const known = name === "pissa" || name === "olora" || name === "loftq";
   if (known && Array.isArray(fields["layer_replication"])) {
-    throw new RangeError(
+    throw rangeError(
+      "INVALID_ARGUMENT",
       `Cannot load an adapter with init_lora_weights "${value}" and layer_replication: PEFT changes the matrices that copies of a ` +
         "layer share once for each copy, so that none fits its factors",
     );

@@ -45,6 +45,7 @@ import {
   uniform,
 } from "../../ops/mod.ts";
 import { adapterOf, type AnyUpdate, approximate, type Approximation, cut, type Limit } from "./to_lora.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** How to combine. Without a limit the result is exact to f32. */
 export type Combination =
@@ -230,7 +231,8 @@ async function elected(parts: readonly Part[], prune: Prune, elect: Election = "
 async function largest(d: Tensor, density: number, { path }: MatrixPlace): Promise<Tensor> {
   const count = Math.floor(density * d.size);
   if (count < 1) {
-    throw new RangeError(
+    throw rangeError(
+      "INVALID_ARGUMENT",
       `Cannot keep ${density} of the ${d.size} entries of "${path}": that is less than one`,
     );
   }
@@ -250,13 +252,16 @@ function dropped(d: Tensor, density: number, key: Key): Tensor {
 }
 
 function check(adapters: readonly Adapter[], weights: readonly number[], how: Combination): void {
-  if (adapters.length === 0) throw new RangeError("Expected at least one adapter to combine but found none");
+  if (adapters.length === 0) {
+    throw rangeError("INVALID_ARGUMENT", "Expected at least one adapter to combine but found none");
+  }
   if (weights.length !== adapters.length || !weights.every(Number.isFinite)) {
-    throw new RangeError(
+    throw rangeError(
+      "INVALID_ARGUMENT",
       `Expected ${adapters.length} weights, one an adapter, but found [${weights.join(", ")}]`,
     );
   }
   if ("density" in how && !(how.density > 0 && how.density <= 1)) {
-    throw new RangeError(`Expected density over 0 up to 1 but found ${how.density}`);
+    throw rangeError("INVALID_ARGUMENT", `Expected density over 0 up to 1 but found ${how.density}`);
   }
 }

@@ -55,6 +55,7 @@ import {
   type PreparedOptions,
   preparedRun,
 } from "./prepared.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** What the samples are for: the adapter takes the r largest components of W C, or the r smallest. */
 export type CordaMode = "instruction-previewed" | "knowledge-preserved";
@@ -118,13 +119,16 @@ async function covariancesOf(
 ): Promise<ReadonlyMap<string, Float32Array>> {
   const table = places.find(({ kind }) => kind === "embedding");
   if (table !== undefined) {
-    throw new RangeError(
+    throw rangeError(
+      "METHOD_DOES_NOT_FIT",
       `Cannot start the embedding "${table.path}" by CorDA: its inputs are ids; leave it out of the targets`,
     );
   }
   const { sums, readers, texts } = sumsOf(model, batches, places.map(({ path }) => path));
   try {
-    if (texts === 0) throw new RangeError("Cannot look at the layers' inputs: there are no batches");
+    if (texts === 0) {
+      throw rangeError("INVALID_ARGUMENT", "Cannot look at the layers' inputs: there are no batches");
+    }
     const found = new Map<string, Float32Array>();
     for (const [path, { tree }] of sums) {
       const c = scope((): Synchronous<Tensor> => damped(multiply(tree, 1 / texts)));

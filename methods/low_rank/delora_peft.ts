@@ -2,6 +2,7 @@
 import { delora, type DeloraOptions, deloraRank } from "./delora.ts";
 import { numberField, patternField, type PeftCodec } from "../peft/codec.ts";
 import { LAYER_FIELDS, peftLayer, withDefaults } from "../peft/layers.ts";
+import { typeError } from "../../errors/error.ts";
 
 /**
  * Codec of `peft_type` "DELORA". Its `module_dropout` drops inputs, not modules.
@@ -44,7 +45,8 @@ export const deloraPeft: PeftCodec<DeloraOptions> = {
   write: (given) => {
     const options = withDefaults(delora, given);
     if (options.initialization === "copy") {
-      throw new TypeError(
+      throw typeError(
+        "CANNOT_SAVE",
         'PEFT has no DeLoRA with a frozen copy of its start: train with initialization "zero", or merge the adapter',
       );
     }

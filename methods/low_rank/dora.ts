@@ -28,6 +28,7 @@ import {
 import { oneOf, option } from "../../core/options/mod.ts";
 import { add, divide, dropout, multiply, reshape, sqrt, subtract, sumOfSquares } from "../../ops/mod.ts";
 import { LORA, lora, type LoraOptions, loraScale, LOW_RANK } from "./lora.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** Options of DoRA: those of LoRA, and a choice where implementations differ. */
 export interface DoraOptions extends LoraOptions {
@@ -64,7 +65,9 @@ export const dora: DefinedMethod<DoraOptions> = defineMethod<DoraOptions>({
     ),
   },
   create: ({ decomposition, ...options }) => {
-    if (options.branchBias) throw new RangeError("Cannot give DoRA a branchBias: set it to false");
+    if (options.branchBias) {
+      throw rangeError("METHOD_DOES_NOT_FIT", "Cannot give DoRA a branchBias: set it to false");
+    }
     const inner = lora(options);
     return {
       init: ({ model, key }) =>

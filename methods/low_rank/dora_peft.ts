@@ -5,6 +5,7 @@ import type { LoraOptions } from "./lora.ts";
 import { loraPeft } from "./lora_peft.ts";
 import { loraPart } from "./lora_config_peft.ts";
 import type { PeftCodec, PeftTensor } from "../peft/codec.ts";
+import { typeError } from "../../errors/error.ts";
 
 /**
  * Codec of `peft_type` "LORA" with `use_dora`.
@@ -25,7 +26,8 @@ export const doraPeft: PeftCodec<LoraOptions> = {
   part: (config, model) => loraPart(doraPeft, config, model),
   write: (options) => {
     if ((options as DoraOptions).decomposition === "adapterHub") {
-      throw new TypeError(
+      throw typeError(
+        "CANNOT_SAVE",
         'Cannot save DoRA with decomposition "adapterHub" for PEFT: there a bias is not scaled and the norm has the factor in it',
       );
     }

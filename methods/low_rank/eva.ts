@@ -35,6 +35,7 @@ import { lora, LORA_SHARED, type LoraOptions, loraRank, loraScale, LOW_RANK } fr
 import { checkPositive } from "../shared/option_checks.ts";
 import type { Decomposition } from "../../numerics/streaming_svd.ts";
 import { allConverged, firstRows, type Group, groupsOf, look } from "./input_components.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** Options of EVA: those of LoRA, with r the mean rank of a layer, and how to analyse the activations. */
 export interface EvaOptions extends Omit<LoraOptions, "initialization"> {
@@ -93,7 +94,9 @@ export async function eva(
   check({ spread, threshold, maxBatches });
   lora(loraOptions); // checks them
   const data = [...batches];
-  if (data.length === 0) throw new RangeError("Cannot look at activations: there are no batches");
+  if (data.length === 0) {
+    throw rangeError("INVALID_ARGUMENT", "Cannot look at activations: there are no batches");
+  }
   const places = freshTargets(model.spec, loraOptions);
   for (const place of places) checkDirections(place, loraOptions);
   const groups = groupsOf(
@@ -135,7 +138,10 @@ function checkDirections(place: MatrixPlace, options: LoraOptions): void {
   const { inFeatures } = sizesOf(place);
   const rank = loraRank(place.path, options);
   if (rank > inFeatures) {
-    throw new RangeError(`Cannot find ${rank} directions among the ${inFeatures} inputs of "${place.path}"`);
+    throw rangeError(
+      "INVALID_ARGUMENT",
+      `Cannot find ${rank} directions among the ${inFeatures} inputs of "${place.path}"`,
+    );
   }
 }
 
@@ -194,7 +200,8 @@ function notConverged(
   used: number,
 ): RangeError {
   const first = groups.find((group) => !allConverged(group, ranks))!;
-  return new RangeError(
+  return rangeError(
+    "INVALID_ARGUMENT",
     first.state.tree === undefined
       ? `Cannot find ${first.count} directions at "${
         first.paths[0]
@@ -209,9 +216,11 @@ function notConverged(
 function check(
   { spread, threshold, maxBatches }: Record<"spread" | "threshold" | "maxBatches", number>,
 ): void {
-  if (!(spread >= 1)) throw new RangeError(`Expected spread to be 1 or more but found ${spread}`);
+  if (!(spread >= 1)) {
+    throw rangeError("INVALID_ARGUMENT", `Expected spread to be 1 or more but found ${spread}`);
+  }
   if (!(threshold > 0 && threshold < 1)) {
-    throw new RangeError(`Expected threshold between 0 and 1 but found ${threshold}`);
+    throw rangeError("INVALID_ARGUMENT", `Expected threshold between 0 and 1 but found ${threshold}`);
   }
   checkPositive("maxBatches", maxBatches);
 }

@@ -24,6 +24,7 @@ import { ones, zeros } from "../../ops/mod.ts";
 import type { LoraFactors } from "./lora.ts";
 import { freshParams, kaiming } from "../shared/initial_factors.ts";
 import { rankSchema } from "../shared/target_options.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** A third of a fused projection. */
 export type ProjectionPart = "query" | "key" | "value";
@@ -154,7 +155,8 @@ const rangeOf = (part: ProjectionPart, { outFeatures }: LinearPlace): readonly [
 function checkParts(parts: readonly ProjectionPart[]): void {
   const odd = parts.find((part, i) => !ORDER.includes(part) || parts.indexOf(part) !== i);
   if (parts.length === 0 || odd !== undefined) {
-    throw new RangeError(
+    throw rangeError(
+      "INVALID_ARGUMENT",
       `Expected some of ${ORDER.join(", ")}, each once, but found ${parts.join(", ") || "none"}`,
     );
   }
@@ -163,7 +165,10 @@ function checkParts(parts: readonly ProjectionPart[]): void {
 function fused(spec: Spec, method: string): readonly LinearPlace[] {
   const found = spec.linears.filter(({ role }) => role === "qkv");
   if (found.length === 0) {
-    throw new RangeError(`Cannot place ${method}: the model has no fused projection of query, key and value`);
+    throw rangeError(
+      "METHOD_DOES_NOT_FIT",
+      `Cannot place ${method}: the model has no fused projection of query, key and value`,
+    );
   }
   return found;
 }

@@ -31,6 +31,7 @@ import { add, addAll, matmul, multiply, reshape, uniform, zeros } from "../../op
 import { rankSchema, TARGETS } from "../shared/target_options.ts";
 import { checkNotEmbedding } from "../shared/not_embedding.ts";
 import { freshParams } from "../shared/initial_factors.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** Forms of a matrix: a product of rank r, one number per output, a single number, or nothing. */
 export type GloraMatrix = "lowRank" | "vector" | "constant" | "none";
@@ -91,7 +92,7 @@ export const glora: DefinedMethod<GloraOptions> = defineMethod<GloraOptions>({
   },
   create: (options) => {
     if (PARTS.every((part) => formOf(part, options) === "none")) {
-      throw new RangeError("Expected one of a, b, c, d and e to be something but found none");
+      throw rangeError("INVALID_ARGUMENT", "Expected one of a, b, c, d and e to be something but found none");
     }
     return {
       init: ({ model, key }) =>

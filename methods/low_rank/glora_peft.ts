@@ -6,6 +6,7 @@
 import { glora, type GloraMatrix, type GloraOptions, type GloraPart, gloraShapes } from "./glora.ts";
 import { flagField, numberField, type PeftCodec, type PeftFields, wrong } from "../peft/codec.ts";
 import { peftLayer } from "../peft/layers.ts";
+import { rangeError } from "../../errors/error.ts";
 
 const OURS: Readonly<Record<string, GloraMatrix>> = {
   lora: "lowRank",
@@ -55,7 +56,8 @@ export const gloraPeft: PeftCodec<GloraOptions> = {
     { rank = 8, a = "lowRank", b = "lowRank", c = "lowRank", d = "constant", e = "constant", ...rest },
   ) => {
     if (a !== b || d !== e) {
-      throw new RangeError(
+      throw rangeError(
+        "CANNOT_SAVE",
         `Cannot save this glora for PEFT, which has one form for a and b and one for d and e: here they are ${a} and ${b}, ${d} ` +
           `and ${e}`,
       );

@@ -12,6 +12,7 @@ import {
 } from "../../core/mod.ts";
 import { add, factorised, gatherRows, integers, reshape, slice } from "../../ops/mod.ts";
 import { type Components, cosines, type Decomposition, withRows } from "../../numerics/streaming_svd.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** Layers that read the same tensor, and what is known about it. */
 export interface Group {
@@ -32,7 +33,8 @@ export function groupsOf(
 ): readonly Group[] {
   const table = places.find((place) => place.kind === "embedding");
   if (table !== undefined) {
-    throw new RangeError(
+    throw rangeError(
+      "METHOD_DOES_NOT_FIT",
       `Cannot start the embedding "${table.path}" by EVA: its inputs are ids; leave it out of the targets`,
     );
   }

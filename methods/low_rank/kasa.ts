@@ -34,6 +34,7 @@ import { orthonormalityError } from "../shared/orthonormality.ts";
 import { rankPattern, rankSchema } from "../shared/target_options.ts";
 import { factorisedMatrix } from "../shared/factorised_matrix.ts";
 import { loraRank } from "./lora.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** The smallest singular triples of a layer. */
 export interface KasaNoise {
@@ -108,7 +109,8 @@ export const kasa: DefinedMethod<KasaOptions> = defineLinear<KasaOptions, KasaPa
   params: ({ path, inFeatures, outFeatures }, { rank: r }) => {
     const most = Math.min(inFeatures, outFeatures) - 1;
     if (r > most) {
-      throw new RangeError(
+      throw rangeError(
+        "METHOD_DOES_NOT_FIT",
         `Cannot take ${r} singular values from "${path}" [${outFeatures}, ${inFeatures}]: choose a rank of at most ${most}`,
       );
     }

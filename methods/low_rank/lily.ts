@@ -40,6 +40,7 @@ import { matmul, mean, multiply, reshape, softmax, zeros } from "../../ops/mod.t
 import { rankSchema, TARGETS } from "../shared/target_options.ts";
 import { checkNotEmbedding } from "../shared/not_embedding.ts";
 import { freshParams, kaiming } from "../shared/initial_factors.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** Experts, of which there are several. */
 const atLeastTwo: OptionSchema<number> = bounded({
@@ -224,7 +225,8 @@ function kindOf(place: MatrixPlace, sharing: NonNullable<LilyOptions["sharing"]>
   if (sharing === "modules") return path.replace(/\.\d+(?=\.)/g, ".*");
   const names = sharing.filter((name) => path.endsWith(name));
   if (names.length === 1) return names[0]!;
-  throw new RangeError(
+  throw rangeError(
+    "INVALID_ARGUMENT",
     `Expected "${path}" to end in one name of sharing but found ${
       names.map((name) => `"${name}"`).join(", ") || "none"
     }`,

@@ -8,6 +8,7 @@ import type { Json, MatrixPlace } from "../../core/mod.ts";
 import { lily, lilyLayers, type LilyOptions } from "./lily.ts";
 import { flagField, numberField, type PeftCodec, type PeftFields, wrong } from "../peft/codec.ts";
 import { LAYER_FIELDS, peftLayer, withDefaults } from "../peft/layers.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /**
  * Codec of `peft_type` "LILY".
@@ -95,14 +96,16 @@ function checkSharing(
   { target_modules: targets }: PeftFields,
 ): void {
   if (options.mean !== "batch") {
-    throw new RangeError(
+    throw rangeError(
+      "CANNOT_SAVE",
       'Cannot save lily with the mean of each text as a PEFT folder: PEFT has that of the batch; use mean: "batch"',
     );
   }
   const shared = (sharing: NonNullable<LilyOptions["sharing"]>): string =>
     lilyLayers(places, { ...options, sharing }).map(({ a, b }) => `${a} ${b}`).join();
   if (shared(options.sharing) !== shared(sharingOf(targets))) {
-    throw new RangeError(
+    throw rangeError(
+      "CANNOT_SAVE",
       `Cannot save this lily as a PEFT folder: there layers of one shape share by the names ${
         JSON.stringify(targets)
       }, which are not those that share here`,

@@ -30,6 +30,7 @@ import { leading, subtract, svd } from "../../ops/mod.ts";
 import { lora, LORA_SHARED, loraRank, loraScale, LOW_RANK } from "./lora.ts";
 import { balanced, code, type Coded, update } from "./balanced.ts";
 import { changedBytes, type Prepared, type PreparedOptions, preparedRun, prepareSplit } from "./prepared.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** Options of LoftQ: LoRA's, and how to quantize. */
 export interface LoftqOptions extends PreparedOptions {
@@ -58,7 +59,10 @@ export interface LoftqOptions extends PreparedOptions {
 export async function loftq<M extends Model>(model: M, options: LoftqOptions = {}): Promise<Prepared<M>> {
   const { dtype, iterations, ...rest } = { ...options, ...filled({ ...options }, ROUNDS) };
   if (!Number.isInteger(iterations) || iterations < 1) {
-    throw new RangeError(`Expected iterations to be a positive integer but found ${iterations}`);
+    throw rangeError(
+      "INVALID_ARGUMENT",
+      `Expected iterations to be a positive integer but found ${iterations}`,
+    );
   }
   return await prepareSplit(loftqDefinition, model, rest, (w, place) => {
     const scale = loraScale(place.path, rest);

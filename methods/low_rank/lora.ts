@@ -37,6 +37,7 @@ import { flag, number, oneOf, option, type OptionsOf, probability } from "../../
 import { matmul, multiply, normal, orthogonalRows, reshape, slice, uniform, zeros } from "../../ops/mod.ts";
 import { atPlaces } from "../shared/initial_factors.ts";
 import { alphaPattern, rankPattern, rankSchema, TARGETS } from "../shared/target_options.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** Options of LoRA. */
 export interface LoraOptions extends TargetOptions {
@@ -236,7 +237,12 @@ function orthogonalFactors(
   key: Key,
   backend: Backend,
 ): LoraFactors {
-  if (r % 2 !== 0) throw new RangeError(`Expected an even rank for orthogonal initialisation but found ${r}`);
+  if (r % 2 !== 0) {
+    throw rangeError(
+      "INVALID_ARGUMENT",
+      `Expected an even rank for orthogonal initialisation but found ${r}`,
+    );
+  }
   const q = orthogonalRows(normal(fold(key, "q"), [r, r], backend));
   const half = (index: number): Tensor => everyOther(q, index); // [r/2, r]
   const gaussian = (name: string, n: number): Tensor => normal(fold(key, name), [n, r / 2], backend);

@@ -15,6 +15,7 @@ import { changedBase } from "./changed_base.ts";
 import { startOf } from "./changed_start.ts";
 import type { LoraOptions } from "./lora.ts";
 import { parameterPlaces, parameterTensors, withParameterRanks } from "./lora_parameters_peft.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /**
  * LoRA, the change of the base by its initialization, and separate biases where a saved module has some of
@@ -31,7 +32,8 @@ export function loraPart(codec: PeftCodec<LoraOptions>, config: PeftConfig, mode
   const read = codec.read(withOurPatterns(apart ? { ...fields, bias: "none" } : fields));
   const asked = { ...resolvedPatterns(withParameterRanks(read, parameters), places), ...options };
   if (start !== undefined && parameters.length > 0) {
-    throw new RangeError(
+    throw rangeError(
+      "ADAPTER_UNSUPPORTED",
       `Cannot load an adapter with init_lora_weights ${
         JSON.stringify(config.fields["init_lora_weights"])
       } and target_parameters: name the layers in target_modules, or merge it ` +
@@ -65,7 +67,8 @@ function loraLayers(
   }
   const twice = parameters.find((place) => given.places.includes(place));
   if (twice !== undefined) {
-    throw new RangeError(
+    throw rangeError(
+      "ADAPTER_UNSUPPORTED",
       `Cannot load this LORA adapter: "${twice.path}" is meant by target_modules and by target_parameters, which PEFT cannot have`,
     );
   }

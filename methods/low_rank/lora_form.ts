@@ -18,6 +18,7 @@ import {
 } from "../../core/mod.ts";
 import { lora, loraScale } from "./lora.ts";
 import { type Limit, toLora } from "./to_lora.ts";
+import { typeError } from "../../errors/error.ts";
 
 /** One layer: ΔW = s B A with A [r, in] and B [out, r]; for an embedding [r, rows] and [width, r]. */
 export interface LoraLayer extends Factors {
@@ -59,7 +60,8 @@ export interface LoraForm {
 export async function loraForm(model: Model, adapter: Adapter, limit?: Limit): Promise<LoraForm> {
   const { name } = adapter.method;
   if (needsChangedBase(adapter.method)) {
-    throw new TypeError(
+    throw typeError(
+      "CANNOT_SAVE",
       `Cannot write "${name}" as LoRA: its adapter is right on the changed base alone; use what onOriginal makes of it, LoRA ` +
         "of the original base with twice the rank, or merge it",
     );
@@ -76,7 +78,8 @@ export async function loraForm(model: Model, adapter: Adapter, limit?: Limit): P
   if (own.length === updates.length) return { layers: own, error: 0, dispose: () => {} };
   const whole = updates.find(({ factors }) => factors === undefined);
   if (whole !== undefined) {
-    throw new TypeError(
+    throw typeError(
+      "CANNOT_SAVE",
       `Cannot write "${name}" as LoRA without loss: its update of "${whole.place.path}" is no low-rank product; give a rank or ` +
         "an error bound to cut it to ({ rank: 8 } or { error: 0.01 }), or merge it",
     );

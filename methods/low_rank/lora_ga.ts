@@ -47,6 +47,7 @@ import {
   type PreparedOptions,
   preparedRun,
 } from "./prepared.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** Which of the 2 r leading triples of the gradient give A and B: the first half A, the second, or every other one. */
 export type LoraGaDirection = "ArB2r" | "A2rBr" | "ArBr";
@@ -151,7 +152,7 @@ async function sumOfGradients(
   } finally {
     dispose(zero.params);
   }
-  if (sum === undefined) throw new RangeError("Cannot take gradients: there are no batches");
+  if (sum === undefined) throw rangeError("INVALID_ARGUMENT", "Cannot take gradients: there are no batches");
   return sum;
 }
 
@@ -196,7 +197,8 @@ function checkTriples(place: MatrixPlace, options: LoraGaOptions): void {
   const { inFeatures, outFeatures } = sizesOf(place);
   const [r, most] = [loraRank(place.path, options), mostOf(place)];
   if (r > most) {
-    throw new RangeError(
+    throw rangeError(
+      "INVALID_ARGUMENT",
       `Cannot take twice ${r} triples from the gradient of "${place.path}" [${outFeatures}, ${inFeatures}]: choose a rank of ` +
         `at most ${most}, or another rank for it by rankPattern`,
     );

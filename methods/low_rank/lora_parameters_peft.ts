@@ -13,6 +13,7 @@ import { namesField } from "../../formats/peft_config.ts";
 import type { LoraOptions } from "./lora.ts";
 import type { PeftFields, PeftTensor } from "../peft/codec.ts";
 import { matrixPlaces } from "../peft/places.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /**
  * The layers whose matrices the field names.
@@ -32,12 +33,14 @@ export function parameterPlaces(fields: PeftFields, spec: Spec): readonly Matrix
   for (const name of names) {
     const vector = vectors.find((path) => nameMatches(name, path));
     if (vector !== undefined) {
-      throw new RangeError(
+      throw rangeError(
+        "INVALID_ARGUMENT",
         `"${name}" of target_parameters means "${vector}", a vector: PEFT adapts matrices alone`,
       );
     }
     if (!weights.some((path) => nameMatches(name, path))) {
-      throw new RangeError(
+      throw rangeError(
+        "NO_SUCH_PLACE",
         `"${name}" of target_parameters matches no parameter of the model: there are ${
           [...new Set(weights.map((path) => path.replace(/^.*\.\d+\./, "")))].join(", ")
         }`,
@@ -51,7 +54,8 @@ export function parameterPlaces(fields: PeftFields, spec: Spec): readonly Matrix
     ]] as const
   ) {
     if (fields[field] !== off) {
-      throw new RangeError(
+      throw rangeError(
+        "CANNOT_SAVE",
         `Cannot load this LORA adapter: PEFT has no target_parameters with "${field}" ${
           JSON.stringify(fields[field])
         }`,

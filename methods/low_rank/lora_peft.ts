@@ -19,6 +19,7 @@ import {
 } from "../peft/codec.ts";
 import { biasTensors, withDefaults } from "../peft/layers.ts";
 import { loraPart } from "./lora_config_peft.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /**
  * Codec of `peft_type` "LORA".
@@ -136,7 +137,8 @@ function factors(place: MatrixPlace, options: Filled<LoraOptions>): readonly Pef
   });
   if (place.kind === "embedding") {
     if (options.branchBias) {
-      throw new RangeError(
+      throw rangeError(
+        "CANNOT_SAVE",
         `PEFT has no lora_bias on an embedding: leave out "${path}" or the bias of the branch`,
       );
     }

@@ -33,6 +33,7 @@ import {
   preparedRun,
   prepareSplit,
 } from "./prepared.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** Options of PiSSA: those of LoRA, and how to decompose. */
 export interface PissaOptions extends PreparedOptions {
@@ -74,7 +75,10 @@ export async function pissa<M extends Model>(model: M, options: PissaOptions = {
   if (quantize === undefined) return await prepareDifference(pissaDefinition, model, rest, factorsOf);
   const { dtype, iterations = 1 } = quantize;
   if (!Number.isInteger(iterations) || iterations < 1) {
-    throw new RangeError(`Expected quantize.iterations to be a positive integer but found ${iterations}`);
+    throw rangeError(
+      "INVALID_ARGUMENT",
+      `Expected quantize.iterations to be a positive integer but found ${iterations}`,
+    );
   }
   return await prepareSplit(pissaDefinition, model, rest, (w, place) => {
     const coded = (factors: Factors): Coded =>

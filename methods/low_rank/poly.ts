@@ -44,6 +44,7 @@ import { rankSchema, TARGETS } from "../shared/target_options.ts";
 import { checkNotEmbedding } from "../shared/not_embedding.ts";
 import { freshParams } from "../shared/initial_factors.ts";
 import { checkTasks, type TaskOptions, tasksOf } from "../shared/tasks.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** Options of Poly. */
 export interface PolyOptions extends TargetOptions, TaskOptions {
@@ -159,7 +160,8 @@ export function polyShapes(
   const { inFeatures, outFeatures } = sizesOf(place);
   checkNotEmbedding("poly", place);
   if (inFeatures % pieces !== 0 || outFeatures % pieces !== 0) {
-    throw new RangeError(
+    throw rangeError(
+      "INVALID_ARGUMENT",
       `Cannot cut "${place.path}" [${outFeatures}, ${inFeatures}] in ${pieces} pieces for poly: its sizes are no multiples of it`,
     );
   }

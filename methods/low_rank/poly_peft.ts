@@ -5,6 +5,7 @@
 import { flagField, numberField, type PeftCodec, wrong } from "../peft/codec.ts";
 import { peftLayer } from "../peft/layers.ts";
 import { poly, type PolyOptions, polyShapes } from "./poly.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /**
  * Codec of `peft_type` "POLY".
@@ -41,7 +42,8 @@ export const polyPeft: PeftCodec<PolyOptions> = {
   },
   write: ({ rank = 8, skills = 4, pieces = 1, tasks = ["0"], task, initialization }) => {
     if (task !== undefined && tasks.length > 1) {
-      throw new RangeError(
+      throw rangeError(
+        "CANNOT_SAVE",
         `Cannot save the task "${task}" of ${tasks.length} for PEFT, where each batch names its tasks: save all, or merge it`,
       );
     }

@@ -33,6 +33,7 @@ import { negate } from "../../ops/mod.ts";
 import { fixedWeights } from "../selective/fixed_weights.ts";
 import { lora, type LoraOptions, loraRank } from "./lora.ts";
 import { factorisedMatrix } from "../shared/factorised_matrix.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** An adapter and the base it belongs to. On the original model the adapter computes a different function. */
 export interface Prepared<M extends Model> {
@@ -92,7 +93,8 @@ export async function prepareSplit<M extends Model>(
 ): Promise<Prepared<M>> {
   for (const place of chooseTargets(model.spec, options)) {
     if (place.kind === "head" && place.tiedTo !== undefined) {
-      throw new RangeError(
+      throw rangeError(
+        "INVALID_ARGUMENT",
         `Cannot quantize "${place.path}" under an adapter: its matrix is "${place.tiedTo}"'s; leave it out of the targets`,
       );
     }
@@ -148,7 +150,8 @@ function checkRank(place: MatrixPlace, options: LoraOptions): void {
   const { inFeatures: n, outFeatures: m } = sizesOf(place);
   const rank = loraRank(place.path, options);
   if (rank > Math.min(m, n)) {
-    throw new RangeError(
+    throw rangeError(
+      "METHOD_DOES_NOT_FIT",
       `Cannot take rank ${rank} from "${place.path}" [${m}, ${n}]: choose at most ${
         Math.min(m, n)
       }, or another rank for it by rankPattern`,

@@ -25,6 +25,7 @@ import { factorised, leading, matmul, qr, type Svd, svd, transpose } from "../..
 import { lora } from "./lora.ts";
 import { balanced } from "./balanced.ts";
 import { checkPositive } from "../shared/option_checks.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /**
  * How far to truncate: to a rank, or to the smallest rank of each layer whose error does not exceed a bound
@@ -173,6 +174,6 @@ const share = (lost: number, whole: number): number => whole === 0 ? 0 : Math.sq
 function check(limit: Limit): void {
   if ("rank" in limit) checkPositive("rank", limit.rank);
   else if (!(limit.error >= 0 && limit.error < 1)) {
-    throw new RangeError(`Expected error from 0 up to 1 but found ${limit.error}`);
+    throw rangeError("INVALID_ARGUMENT", `Expected error from 0 up to 1 but found ${limit.error}`);
   }
 }

@@ -3,6 +3,7 @@ import type { MatrixPlace, Method, Spec, Tensor, Tree } from "../../core/mod.ts"
 import { flagField, numberField, type PeftCodec } from "../peft/codec.ts";
 import { LAYER_FIELDS, peftLayer, withDefaults } from "../peft/layers.ts";
 import { uniLora, type UniLoraOptions } from "./uni_lora.ts";
+import { typeError } from "../../errors/error.ts";
 
 const { exclude_modules: _, ...layerFields } = LAYER_FIELDS;
 
@@ -45,7 +46,8 @@ export const uniLoraPeft: PeftCodec<UniLoraOptions> = {
   write: (given) => {
     const options = withDefaults(uniLora, given);
     if (options.assignment !== "balanced") {
-      throw new TypeError(
+      throw typeError(
+        "CANNOT_SAVE",
         'Cannot save uni-lora for PEFT with columns drawn each by itself: there they stand in equal numbers, assignment "balanced"',
       );
     }

@@ -44,6 +44,7 @@ import {
 import { bankLength } from "../shared/model_sizes.ts";
 import { rankSchema, TARGETS } from "../shared/target_options.ts";
 import { freshParams } from "../shared/initial_factors.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** Options of VB-LoRA. */
 export interface VbLoraOptions extends TargetOptions {
@@ -182,7 +183,8 @@ export function vbLoraShapes(
   const { inFeatures, outFeatures } = sizesOf(place);
   const { rank, vectors, length } = numbers(options);
   if (inFeatures % length !== 0 || outFeatures % length !== 0) {
-    throw new RangeError(
+    throw rangeError(
+      "INVALID_ARGUMENT",
       `Cannot make factors of "${place.path}" [${outFeatures}, ${inFeatures}] of vectors of ${length}: that divides not both sizes`,
     );
   }
@@ -191,7 +193,10 @@ export function vbLoraShapes(
 
 function numbers({ rank = 4, vectors = 256, length = 256, topK = 2 }: VbLoraOptions) {
   if (topK > vectors) {
-    throw new RangeError(`Expected topK to be at most the ${vectors} vectors of the bank but found ${topK}`);
+    throw rangeError(
+      "INVALID_ARGUMENT",
+      `Expected topK to be at most the ${vectors} vectors of the bank but found ${topK}`,
+    );
   }
   return { rank, vectors, length, topK };
 }

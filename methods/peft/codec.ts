@@ -16,6 +16,7 @@ import type {
 } from "../../core/mod.ts";
 import type { PeftConfig } from "../../formats/peft_config.ts";
 import type { PeftFields, PeftTensor, ReadPart } from "./main_part.ts";
+import { typeError } from "../../errors/error.ts";
 
 export * from "./main_part.ts";
 
@@ -133,7 +134,8 @@ export function patternField(
  * ```
  */
 export function wrong(name: string, expected: string, value: Json | undefined): never {
-  throw new TypeError(
+  throw typeError(
+    "INVALID_ARGUMENT",
     `Expected the field "${name}" of adapter_config.json to be ${expected} but found ${
       JSON.stringify(value)
     }`,

@@ -14,6 +14,7 @@ import {
 } from "../../core/mod.ts";
 import { type Filled, filled } from "../../core/options/mod.ts";
 import type { PeftCodec, PeftFields, PeftTensor } from "./codec.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** Fields that narrow the targets, with PEFT's defaults. */
 export const LAYER_FIELDS: PeftFields = {
@@ -54,12 +55,16 @@ export function peftLayer(
   conv1d: "with Conv1D" | "without Conv1D",
 ): LinearPlace | HeadPlace {
   if (place.kind === "embedding") {
-    throw new RangeError(
+    throw rangeError(
+      "CANNOT_SAVE",
       `PEFT has no ${method} on the embedding "${place.path}": leave it out of the targets`,
     );
   }
   if (conv1d === "without Conv1D" && place.kind === "linear" && place.transposed) {
-    throw new RangeError(`PEFT has no ${method} on "${place.path}", a Conv1D: leave it out of the targets`);
+    throw rangeError(
+      "CANNOT_SAVE",
+      `PEFT has no ${method} on "${place.path}", a Conv1D: leave it out of the targets`,
+    );
   }
   return place;
 }

@@ -4,6 +4,7 @@ import { filled } from "../../core/options/mod.ts";
 import type { AnyPeftCodec, PeftFields, PeftTensor } from "./codec.ts";
 import { wrong } from "./codec.ts";
 import { LAYER_FIELDS } from "./layers.ts";
+import { rangeError } from "../../errors/error.ts";
 
 type Options = Readonly<Record<string, unknown>>;
 
@@ -77,7 +78,8 @@ function checkPatterns(method: string, options: Options, { fields }: PeftMapping
     const one = name.slice(0, -"Pattern".length);
     const other = Object.entries(value as Options).find(([, own]) => own !== options[one]);
     if (other === undefined) continue;
-    throw new RangeError(
+    throw rangeError(
+      "INVALID_ARGUMENT",
       `PEFT gives all layers of ${method} one ${one}: "${other[0]}" of ${name} has ${
         other[1]
       } and the others have ${options[one]}`,

@@ -2,6 +2,7 @@
 import { type Model, nameMatches, weightLeaves } from "../../core/mod.ts";
 import { namesField } from "../../formats/peft_config.ts";
 import type { PeftFields } from "./main_part.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** Paths of all modules with weights, and of the modules that contain them. */
 export function modulePaths(model: Model): readonly string[] {
@@ -50,7 +51,7 @@ function headNames(names: readonly string[], fields: PeftFields, model: Model): 
 function ourNames(names: readonly string[], model: Model): readonly string[] {
   for (const name of names) {
     if (modulesEndingWith([name], model).length === 0) {
-      throw new RangeError(`"${name}" of modules_to_save matches no module of the model`);
+      throw rangeError("NO_SUCH_PLACE", `"${name}" of modules_to_save matches no module of the model`);
     }
   }
   const theirs = modulesEndingWith(names, model);
@@ -65,7 +66,8 @@ function ourNames(names: readonly string[], model: Model): readonly string[] {
  */
 function nested(names: readonly string[], inner: string, outer: string): RangeError {
   const nameOf = (path: string): string => names.find((name) => path.endsWith(name))!;
-  return new RangeError(
+  return rangeError(
+    "ADAPTER_UNSUPPORTED",
     `Cannot load this adapter: "${
       nameOf(inner)
     }" of modules_to_save means "${inner}", which lies in "${outer}", meant by ` +

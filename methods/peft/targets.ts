@@ -16,6 +16,7 @@ import {
 } from "../../formats/peft_targets.ts";
 import type { PeftFields } from "./main_part.ts";
 import { matrixPlaces } from "./places.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** The layers, and our target options that choose the same ones. */
 export function layersOfFields(
@@ -34,7 +35,8 @@ export function layersOfFields(
     targets: natural.targets ?? targets.target_modules as readonly string[],
   });
   if (wanted.size === 0) {
-    throw new RangeError(
+    throw rangeError(
+      "INVALID_ARGUMENT",
       `The adapter's targets match no layer: ${chosen.length} match target_modules ${
         JSON.stringify(targets.target_modules)
       }, and none is left after exclude_modules, layers_to_transform and modules_to_save`,

@@ -25,6 +25,7 @@ import { list, option, text } from "../../core/options/mod.ts";
 import { ones } from "../../ops/mod.ts";
 import { freshParams } from "../shared/initial_factors.ts";
 import { TARGETS } from "../shared/target_options.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** Options of (IA)³. */
 export interface Ia3Options extends TargetOptions {
@@ -65,7 +66,8 @@ export const ia3: DefinedMethod<Ia3Options> = defineMethod<Ia3Options>({
         const idle = feedForward?.find((name) => !places.some(({ path }) => nameMatches(name, path)));
         if (idle !== undefined) {
           const there = places.map(({ path }) => path).join(", ");
-          throw new RangeError(
+          throw rangeError(
+            "NO_SUCH_PLACE",
             `feedForward "${idle}" matches none of the chosen layers: there are ${there}`,
           );
         }

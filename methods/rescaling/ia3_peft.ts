@@ -9,6 +9,7 @@ import { pythonPattern, shortNames } from "../../formats/peft_targets.ts";
 import { flagField, type PeftCodec, type PeftFields, type PeftTensor, type ReadPart } from "../peft/codec.ts";
 import { layerPart } from "../peft/layer_part.ts";
 import { ia3, type Ia3Options, scalesInput } from "./ia3.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /**
  * Codec of `peft_type` "IA3". `feedforward_modules` is handled along with the targets.
@@ -45,7 +46,9 @@ export const ia3Peft: PeftCodec<Ia3Options> = {
 
 function vector(place: MatrixPlace, options: Ia3Options): PeftTensor {
   const { path } = place;
-  if (place.kind === "embedding") throw new RangeError(`PEFT has no (IA)³ on the embedding "${path}"`);
+  if (place.kind === "embedding") {
+    throw rangeError("CANNOT_SAVE", `PEFT has no (IA)³ on the embedding "${path}"`);
+  }
   const { inFeatures, outFeatures } = sizesOf(place);
   const [shape, stored] = scalesInput(place, options)
     ? [[inFeatures], [1, inFeatures]]

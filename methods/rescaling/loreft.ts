@@ -35,6 +35,7 @@ import { type Affine, affine, freshAffine } from "../shared/affine.ts";
 import { type Activation, activation } from "../shared/bottleneck.ts";
 import { freshParams, kaiming } from "../shared/initial_factors.ts";
 import { firstAndLastTokens } from "./text_ends.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** Options of LoReFT. */
 export interface LoreftOptions {
@@ -115,7 +116,9 @@ export const loreft: DefinedMethod<LoreftOptions> = defineMethod<LoreftOptions>(
     ),
   },
   create: ({ rank, first, last, ends, dropout: p, rows, subtracts, activation: σ, atMost, stacks }) => {
-    if (first + last === 0) throw new RangeError("Expected first or last above 0 but found 0 for both");
+    if (first + last === 0) {
+      throw rangeError("INVALID_ARGUMENT", "Expected first or last above 0 but found 0 for both");
+    }
     const names: readonly End[] = ends === "tied" ? ["both"] : [
       ...first > 0 ? ["first" as const] : [],
       ...last > 0 ? ["last" as const] : [],
@@ -143,7 +146,10 @@ export const loreft: DefinedMethod<LoreftOptions> = defineMethod<LoreftOptions>(
           blocksRead(spec, stacks).flatMap(({ path, width }) =>
             names.flatMap((end) => {
               if (rank > width) {
-                throw new RangeError(`Expected rank up to the width ${width} but found ${rank}`);
+                throw rangeError(
+                  "INVALID_ARGUMENT",
+                  `Expected rank up to the width ${width} but found ${rank}`,
+                );
               }
               const seed = fold(fold(keyOf(key), path), end);
               return under(`${path}.${end}`, {
@@ -177,6 +183,8 @@ export const loreft: DefinedMethod<LoreftOptions> = defineMethod<LoreftOptions>(
 function blocksRead(spec: Spec, stacks: "reading" | "both"): readonly BlockPlace[] {
   const encoder = stacks === "both" ? [] : spec.blocks.filter(({ stack }) => stack === "encoder");
   const found = encoder.length > 0 ? encoder : spec.blocks;
-  if (found.length === 0) throw new RangeError("Cannot place loreft: the model offers no block");
+  if (found.length === 0) {
+    throw rangeError("METHOD_DOES_NOT_FIT", "Cannot place loreft: the model offers no block");
+  }
   return found;
 }

@@ -26,6 +26,7 @@ import { type Filled, oneOf, option } from "../../core/options/mod.ts";
 import { zeros } from "../../ops/mod.ts";
 import { classifierLeaves } from "../shared/classifier.ts";
 import { freshParams } from "../shared/initial_factors.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** Options of BitFit. */
 export interface BitfitOptions {
@@ -72,7 +73,8 @@ export const bitfit: DefinedMethod<BitfitOptions> = defineMethod<BitfitOptions>(
     init: ({ model }) => {
       const chosen = leavesThatTrain(model.spec, options);
       if (chosen.length === 0) {
-        throw new RangeError(
+        throw rangeError(
+          "METHOD_DOES_NOT_FIT",
           `Cannot place bitfit: ${model.spec.architecture} has no bias of the chosen kind; use missing: "add"`,
         );
       }

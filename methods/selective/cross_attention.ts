@@ -28,6 +28,7 @@ import {
 import { oneOf, option } from "../../core/options/mod.ts";
 import { ones, uniform, zeros } from "../../ops/mod.ts";
 import { freshParams } from "../shared/initial_factors.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** Options of cross-attention tuning. */
 export interface CrossAttentionOptions {
@@ -103,7 +104,8 @@ function crossPlaces(spec: Spec): CrossPlaces {
   const within = (path: string, parent: string): boolean => path.startsWith(`${parent}.`);
   const attentions = spec.attentions.filter((place) => place.role === "cross").map((place) => place.path);
   if (attentions.length === 0) {
-    throw new RangeError(
+    throw rangeError(
+      "METHOD_DOES_NOT_FIT",
       `Cannot place cross-attention on ${spec.architecture}: it has no attention from a decoder to an encoder`,
     );
   }

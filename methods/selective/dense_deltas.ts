@@ -18,6 +18,7 @@ import {
 } from "../../core/mod.ts";
 import { add, zeros } from "../../ops/mod.ts";
 import { freshParams } from "../shared/initial_factors.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** The leaves to train. */
 export interface DenseDeltas {
@@ -43,7 +44,7 @@ export function denseDeltas(
         ...paths.map((path) => {
           const leaf = lookup(model.weights, path);
           if (!(leaf instanceof Tensor)) {
-            throw new RangeError(`Cannot place ${name}: there is no weight "${path}"`);
+            throw rangeError("METHOD_DOES_NOT_FIT", `Cannot place ${name}: there is no weight "${path}"`);
           }
           return [`${path}.delta`, zeros(dequantizedShape(model, path), model.backend)] as const;
         }),

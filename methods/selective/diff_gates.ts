@@ -14,6 +14,7 @@ import {
 } from "../../core/mod.ts";
 import { add, log, maximum, minimum, multiply, sigmoid, subtract, sum, uniform } from "../../ops/mod.ts";
 import { classifierLeaves } from "../shared/classifier.ts";
+import { rangeError } from "../../errors/error.ts";
 
 const [LOW, HIGH] = [-1.5, 1.5];
 const EDGE = 1e-4;
@@ -38,13 +39,18 @@ export function gatedWeights(model: Model, frozen: readonly string[] = []): read
   const all = weightLeaves(weights);
   const stray = frozen.find((name) => !all.some(([path]) => nameMatches(name, path)));
   if (stray !== undefined) {
-    throw new RangeError(`Cannot place diff-pruning: no weight is called "${stray}", which frozen names`);
+    throw rangeError(
+      "NO_SUCH_PLACE",
+      `Cannot place diff-pruning: no weight is called "${stray}", which frozen names`,
+    );
   }
   const whole = classifierLeaves(spec);
   const gated = placedLeaves(model).filter(([path]) =>
     !whole.includes(path) && !frozen.some((name) => nameMatches(name, path))
   );
-  if (gated.length === 0) throw new RangeError("Cannot place diff-pruning: frozen leaves no weight");
+  if (gated.length === 0) {
+    throw rangeError("METHOD_DOES_NOT_FIT", "Cannot place diff-pruning: frozen leaves no weight");
+  }
   return gated;
 }
 

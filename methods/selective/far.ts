@@ -53,6 +53,7 @@ import { denseDeltas } from "./dense_deltas.ts";
 import { deltasOf, feedForwardLayers, learnerCount, learnersOf } from "./far_learners.ts";
 import { only } from "./full_fine_tune.ts";
 import { checkStrictlyIncreasing, scattered } from "./sparse.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** Options of FAR. */
 export interface FarOptions {
@@ -79,7 +80,9 @@ export interface FarOptions {
  */
 export function far({ learners, outputs }: FarOptions): Method {
   const used = Object.entries(learners).filter(([, nodes]) => nodes.length > 0);
-  if (used.length === 0) throw new RangeError("Expected at least one learning node of far but found none");
+  if (used.length === 0) {
+    throw rangeError("INVALID_ARGUMENT", "Expected at least one learning node of far but found none");
+  }
   return {
     definition: farDefinition,
     name: "far",
@@ -200,7 +203,10 @@ export async function primedLearners(
 ): Promise<Adapter> {
   const layers = feedForwardLayers(model.spec);
   if (layers.length === 0) {
-    throw new RangeError(`Cannot place far on ${model.spec.architecture}: it has no feed-forward layers`);
+    throw rangeError(
+      "METHOD_DOES_NOT_FIT",
+      `Cannot place far on ${model.spec.architecture}: it has no feed-forward layers`,
+    );
   }
   layers.forEach((place) => learnerCount(place, retention));
   const paths = layers.flatMap(({ path, bias }) =>
@@ -249,7 +255,8 @@ function layerAt(
   const [found] = chooseTargets(spec, { targets: (place) => place.kind === "linear" && place.path === path });
   const place = found as LinearPlace;
   if (outputs !== undefined && outputs !== place.outFeatures) {
-    throw new RangeError(
+    throw rangeError(
+      "ADAPTER_MISMATCH",
       `Cannot use the learners of far on this model: "${path}" had ${outputs} outputs where they were found and has ` +
         `${place.outFeatures} here`,
     );

@@ -8,6 +8,7 @@
  */
 import { showShape, type Tensor } from "../../core/mod.ts";
 import { concat, gatherRows, integers, scatterAddRows, transpose } from "../../ops/mod.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** A layer's matrix [out, in] and bias [out]. */
 export interface FarLayer {
@@ -50,7 +51,8 @@ export function reconfigure({ weight, bias }: FarLayer, learners: ArrayLike<numb
     Number.isInteger(j) && j >= 0 && j < out && !(j <= learners[i - 1]!)
   );
   if (!valid || chosen.size === 0 || chosen.size === out) {
-    throw new RangeError(
+    throw rangeError(
+      "INVALID_ARGUMENT",
       `Expected some of the rows of ${showShape(weight.shape)}, rising, but found [${Array.from(learners)}]`,
     );
   }

@@ -10,6 +10,7 @@ import {
   type Tree,
 } from "../../core/mod.ts";
 import { abs, add, largest, sum, transpose } from "../../ops/mod.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /**
  * The nodes of each layer that changed most: ‖w_j − w0_j‖₁ over a row and its bias.
@@ -92,11 +93,12 @@ export function learnerCount(
   retention: number,
 ): number {
   if (!(retention > 0 && retention <= 1)) {
-    throw new RangeError(`Expected retention above 0 and up to 1 but found ${retention}`);
+    throw rangeError("INVALID_ARGUMENT", `Expected retention above 0 and up to 1 but found ${retention}`);
   }
   const count = Math.round(retention * outFeatures);
   if (count < 1) {
-    throw new RangeError(
+    throw rangeError(
+      "INVALID_ARGUMENT",
       `Expected retention to leave at least one of the ${outFeatures} nodes of "${path}" but found ${retention}`,
     );
   }

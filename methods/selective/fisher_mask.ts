@@ -12,6 +12,7 @@ import { largest } from "../../ops/mod.ts";
 import { classifierLeaves } from "../shared/classifier.ts";
 import { weightCount } from "../shared/model_sizes.ts";
 import type { SparseMask } from "./sparse.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** Size of the mask, and how it is determined. */
 export interface FisherMaskOptions extends Pick<FisherOptions, "labels" | "examples"> {
@@ -54,14 +55,15 @@ export function fishBudget(
   { ratio, classifier = "whole" }: Pick<FisherMaskOptions, "ratio" | "classifier">,
 ): FishBudget {
   if (!(ratio > 0 && ratio <= 1)) {
-    throw new RangeError(`Expected ratio above 0 and up to 1 but found ${ratio}`);
+    throw rangeError("INVALID_ARGUMENT", `Expected ratio above 0 and up to 1 but found ${ratio}`);
   }
   const all = weightCount(model);
   const paths = classifier === "whole" ? classifierLeaves(model.spec) : [];
   const whole = paths.reduce((n, path) => n + (lookup(model.weights, path) as Tensor).size, 0);
   const total = Math.floor(ratio * all);
   if (total - whole < 1) {
-    throw new RangeError(
+    throw rangeError(
+      "INVALID_ARGUMENT",
       `Expected a budget of at least one weight beside the classifier's ${whole} but found ${total} of ${all} ` +
         `(ratio ${ratio})`,
     );

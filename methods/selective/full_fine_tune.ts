@@ -22,6 +22,7 @@ import {
 } from "../../core/mod.ts";
 import { needed, places } from "../../core/options/mod.ts";
 import { withPattern } from "../shared/pattern_source.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** Which leaves are trained: names or a pattern for the whole path of the leaf ("model.norm.weight"). */
 export interface OnlyOptions {
@@ -81,7 +82,10 @@ export const only: DefinedMethod<OnlyOptions> = defineMethod<OnlyOptions>({
   options: { parameters: needed(places, "which weights train, by name or pattern") },
   create: ({ parameters }) => {
     if (Array.isArray(parameters) && parameters.length === 0) {
-      throw new RangeError('Expected only\'s option "parameters" to name at least one weight but found none');
+      throw rangeError(
+        "INVALID_ARGUMENT",
+        'Expected only\'s option "parameters" to name at least one weight but found none',
+      );
     }
     const wanted = parameters instanceof RegExp
       ? [{ what: String(parameters), matches: (path: string) => matchesWhole(parameters, path) }]
@@ -91,7 +95,9 @@ export const only: DefinedMethod<OnlyOptions> = defineMethod<OnlyOptions>({
       init: (given) => {
         const paths = pathsOf(weightLeaves(given.model.weights), () => true);
         const idle = wanted.find(({ matches }) => !paths.some(matches));
-        if (idle !== undefined) throw new RangeError(`${idle.what} of only matches no weight of the model`);
+        if (idle !== undefined) {
+          throw rangeError("NO_SUCH_PLACE", `${idle.what} of only matches no weight of the model`);
+        }
         if (!(parameters instanceof RegExp)) checkOnce("parameters of only", "a weight", parameters, paths);
         return init(given);
       },
@@ -118,7 +124,7 @@ function training(name: string, chosen: (path: string) => boolean): MethodBody {
     init: ({ model }) => {
       const paths = pathsOf(placedLeaves(model), chosen);
       if (paths.length === 0) {
-        throw new RangeError(`No weight of the model matches the parameters of ${name}`);
+        throw rangeError("NO_SUCH_PLACE", `No weight of the model matches the parameters of ${name}`);
       }
       return nest(paths.map((path) => [path, trainableCopy(model, path)] as const)) as Tree;
     },

@@ -22,6 +22,7 @@ import {
 import { option, places } from "../../core/options/mod.ts";
 import { freshParams } from "../shared/initial_factors.ts";
 import { withPattern } from "../shared/pattern_source.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** Options of layer-norm tuning. */
 export interface LayerNormTuneOptions {
@@ -84,7 +85,7 @@ export const layerNormTune: DefinedMethod<LayerNormTuneOptions> = defineMethod<L
 export function chosenNorms(spec: Spec, { norms }: LayerNormTuneOptions): readonly NormPlace[] {
   const none = (what: string): RangeError => {
     const ends = [...new Set(spec.norms.map(({ path }) => path.replace(/^.*\.\d+\./, "")))];
-    return new RangeError(`${what} matches no norm of the model: there are ${ends.join(", ")}`);
+    return rangeError("NO_SUCH_PLACE", `${what} matches no norm of the model: there are ${ends.join(", ")}`);
   };
   if (norms === undefined || norms instanceof RegExp) {
     const chosen = spec.norms.filter(({ path }) => norms === undefined || matchesWhole(norms, path));

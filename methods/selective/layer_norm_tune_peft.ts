@@ -6,6 +6,7 @@ import type { MainPart, PeftFields, PeftTensor, ReadPart, WrittenPart } from "..
 import type { PeftForm } from "../peft/form.ts";
 import { matrixPlaces } from "../peft/places.ts";
 import { chosenNorms, layerNormTune, type LayerNormTuneOptions } from "./layer_norm_tune.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** Fields of `peft_type` "LN_TUNING", with PEFT's defaults. */
 export const LAYER_NORM_FIELDS: PeftFields = { exclude_modules: null, modules_to_save: null };
@@ -67,7 +68,8 @@ export function layerNormDefaults(modelType: string): readonly string[] {
     case "mt5":
       return ["layer_norm", "final_layer_norm"];
     default:
-      throw new RangeError(
+      throw rangeError(
+        "ADAPTER_UNSUPPORTED",
         `Cannot tell which norms the LN_TUNING config adapts: target_modules is null and PEFT's default for "${modelType}" ` +
           "is not known",
       );
@@ -96,7 +98,8 @@ function read(config: PeftConfig, model: Model): ReadPart {
   });
   const others = chosenPaths(targets, [...matrixPlaces(spec), ...spec.attentions].map((place) => place.path));
   if (others.length > 0) {
-    throw new RangeError(
+    throw rangeError(
+      "ADAPTER_UNSUPPORTED",
       `Cannot load this LN_TUNING adapter: its targets match "${
         others[0]
       }", which is no norm; only norms are supported`,
@@ -104,7 +107,8 @@ function read(config: PeftConfig, model: Model): ReadPart {
   }
   const wanted = chosenPaths(targets, normPaths(spec));
   if (wanted.length === 0) {
-    throw new RangeError(
+    throw rangeError(
+      "INVALID_ARGUMENT",
       `The adapter's targets match no norm: target_modules is ${JSON.stringify(targets.target_modules)}`,
     );
   }
@@ -118,7 +122,7 @@ function read(config: PeftConfig, model: Model): ReadPart {
 function write({ method, options, params }: ComponentMethod, { spec }: Model): WrittenPart {
   const wanted = normPaths(spec).filter((path) => lookup(params, path) !== undefined);
   if (wanted.length === 0) {
-    throw new RangeError(`Cannot save ${method}: none of its parameters stands at a norm`);
+    throw rangeError("CANNOT_SAVE", `Cannot save ${method}: none of its parameters stands at a norm`);
   }
   const { norms } = options;
   const given = Array.isArray(norms) ? norms as readonly string[] : [];

@@ -36,6 +36,7 @@ import { type DenseDeltas, denseDeltas } from "./dense_deltas.ts";
 import { denseOf, emptyMask, type LtSftLeaves, ltSftLeaves, widenedMask } from "./lt_sft_leaves.ts";
 import { halfPercent, spreadMask, storedMask } from "./masks.ts";
 import { distance, maskSize, sparse, type SparseMask, type SparseOptions } from "./sparse.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** Options of LT-SFT. */
 export interface LtSftOptions extends SparseOptions {
@@ -72,7 +73,7 @@ export function ltSftDense(which: DenseDeltas, elements: number, pull = 0): Meth
 }
 
 function pulled(method: Method, pull: number, elements: number, ending: string): Method {
-  if (!(pull >= 0)) throw new RangeError(`Expected pull to be 0 or more but found ${pull}`);
+  if (!(pull >= 0)) throw rangeError("INVALID_ARGUMENT", `Expected pull to be 0 or more but found ${pull}`);
   if (pull === 0) return method;
   return {
     ...method,
@@ -158,7 +159,8 @@ export async function sparsePhase(
   const { iterations = 1, elements, pull = 0 } = options;
   const each = Math.floor(elements / iterations);
   if (!Number.isInteger(iterations) || iterations < 1 || !(each >= 1)) {
-    throw new RangeError(
+    throw rangeError(
+      "INVALID_ARGUMENT",
       `Expected elements for at least one weight in each iteration but found ${elements} elements for ${iterations} ` +
         "iterations; raise elements (on the command line: ratio)",
     );
@@ -168,7 +170,10 @@ export async function sparsePhase(
   const total = mask.leaves.reduce((n, { shape }) => n + size(shape), 0);
   const dense = ltSftDense(which, total, pull);
   if (each * iterations > total) {
-    throw new RangeError(`Expected to unfreeze at most the ${total} maskable weights but found ${elements}`);
+    throw rangeError(
+      "INVALID_ARGUMENT",
+      `Expected to unfreeze at most the ${total} maskable weights but found ${elements}`,
+    );
   }
   let start: Adapter | undefined;
   for (let i = 0; i < iterations; i++) {

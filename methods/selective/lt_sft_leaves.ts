@@ -29,6 +29,7 @@ import {
 import { classifierLeaves } from "../shared/classifier.ts";
 import type { DenseDeltas } from "./dense_deltas.ts";
 import type { LeafMask, SparseMask } from "./sparse.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** Which leaves may be masked. */
 export interface LtSftLeaves {
@@ -54,7 +55,8 @@ export function ltSftLeaves(
     ? [String(frozen)].find(() => !all.some((path) => matchesWhole(frozen, path)))
     : frozen.find((name) => !all.some((path) => nameMatches(name, path)));
   if (stray !== undefined) {
-    throw new RangeError(
+    throw rangeError(
+      "NO_SUCH_PLACE",
       `Cannot place lt-sft: no weight is called ${
         frozen instanceof RegExp ? stray : `"${stray}"`
       }, which frozen names`,
@@ -64,7 +66,9 @@ export function ltSftLeaves(
     (norms === "frozen" && isNorm(model.spec, path)) ||
     (frozen instanceof RegExp ? matchesWhole(frozen, path) : frozen.some((name) => nameMatches(name, path)));
   const paths = all.filter((path) => !whole.includes(path) && !kept(path));
-  if (paths.length === 0) throw new RangeError("Cannot place lt-sft: every weight is frozen");
+  if (paths.length === 0) {
+    throw rangeError("METHOD_DOES_NOT_FIT", "Cannot place lt-sft: every weight is frozen");
+  }
   const tied = model.spec.heads.flatMap((head) => head.tiedTo === undefined ? [] : [`${head.tiedTo}.weight`]);
   return { paths, whole, lookups: tiedHead === "stays" ? paths.filter((path) => tied.includes(path)) : [] };
 }
@@ -106,7 +110,10 @@ export async function widenedMask(mask: SparseMask, params: Tree, count: number)
   );
   if (!Number.isInteger(count) || count < 1 || count > left) {
     dispose(scores);
-    throw new RangeError(`Expected to unfreeze from 1 up to ${left} weights but found ${count}`);
+    throw rangeError(
+      "INVALID_ARGUMENT",
+      `Expected to unfreeze from 1 up to ${left} weights but found ${count}`,
+    );
   }
   const more = await largest(scores, count, "all");
   dispose(scores);

@@ -11,6 +11,7 @@ import {
 import type { JsonOptions } from "../../core/options/mod.ts";
 import { weightCount } from "../shared/model_sizes.ts";
 import type { SparseMask } from "./sparse.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /**
  * The mask that the record of a sparse method and its stored indices describe.
@@ -26,7 +27,7 @@ export function storedMask(config: JsonOptions, { model, integers }: Restoring):
   };
   const leaves = Object.keys(elements).map((path) => {
     if (!(lookup(model.weights, path) instanceof Tensor)) {
-      throw new RangeError(`Cannot use the mask on this model: it has no weight "${path}"`);
+      throw rangeError("ADAPTER_MISMATCH", `Cannot use the mask on this model: it has no weight "${path}"`);
     }
     return {
       path,

@@ -25,6 +25,7 @@ import {
 } from "../../core/mod.ts";
 import { anything, fields, list, needed, option, record, text } from "../../core/options/mod.ts";
 import { add, matmul, subtract } from "../../ops/mod.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** Options of whole modules. */
 export interface ModulesToSaveOptions {
@@ -79,7 +80,8 @@ export const modulesToSave: DefinedMethod<ModulesToSaveOptions> = defineMethod<M
   },
 });
 
-const noModule = (): RangeError => new RangeError("Expected modules to name at least one but found none");
+const noModule = (): RangeError =>
+  rangeError("INVALID_ARGUMENT", "Expected modules to name at least one but found none");
 
 /** One weight of a saved module, and the leaf from which it is initialized (another one for a tied head). */
 export interface SavedLeaf {
@@ -120,7 +122,7 @@ export function savedLeaves(model: Model, { modules }: ModulesToSaveOptions): re
   if (modules.length === 0) throw noModule();
   for (const name of modules) {
     if (!all.some((leaf) => parents(leaf.path).some((parent) => nameMatches(name, parent)))) {
-      throw new RangeError(`"${name}" matches no module of the model`);
+      throw rangeError("NO_SUCH_PLACE", `"${name}" matches no module of the model`);
     }
   }
   return chosen;

@@ -21,6 +21,7 @@ import { abs, add, gatherRows, integers, largest, multiply, reshape } from "../.
 import { gatedLeaves, gateOf, wholeLeaves } from "./diff_gates.ts";
 import { storedMask } from "./masks.ts";
 import { sparse, type SparseMask, type SparseOptions } from "./sparse.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** How many differences are kept. */
 export interface PrunedDiffOptions {
@@ -129,7 +130,8 @@ export async function prunedDiff(
 export function keptCount(all: number, ratio: number): number {
   const kept = Math.floor(ratio * all);
   if (!(ratio > 0 && ratio <= 1) || kept < 1) {
-    throw new RangeError(
+    throw rangeError(
+      "INVALID_ARGUMENT",
       `Expected a ratio up to 1 that keeps at least one of ${all} weights but found ${ratio}`,
     );
   }

@@ -34,6 +34,7 @@ import {
 } from "../../core/mod.ts";
 import { abs, add, addAll, integers, multiply, reshape, scatterAddRows, sum, zeros } from "../../ops/mod.ts";
 import { freshParams } from "../shared/initial_factors.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** Elements of one leaf. */
 export interface LeafMask {
@@ -109,7 +110,10 @@ export function sparse(
       const own = used.filter(({ path }) => here.has(path));
       const whole = mask.whole.filter((path) => here.has(path));
       if (own.length + whole.length === 0) {
-        throw new RangeError(`The mask of ${name} has no element at the places it is limited to`);
+        throw rangeError(
+          "INVALID_ARGUMENT",
+          `The mask of ${name} has no element at the places it is limited to`,
+        );
       }
       return freshParams(() => [
         ...own.flatMap(({ path, indices }) =>
@@ -179,12 +183,18 @@ function lookedUp(path: string, values: Tensor, indices: Tensor, { leaves }: Spa
 
 function check(name: string, { leaves }: SparseMask): void {
   if (leaves.every(({ indices }) => indices.length === 0)) {
-    throw new RangeError(`Expected the mask of ${name} to hold at least one element but found none`);
+    throw rangeError(
+      "INVALID_ARGUMENT",
+      `Expected the mask of ${name} to hold at least one element but found none`,
+    );
   }
   const seen = new Set<string>();
   for (const { path, shape, indices } of leaves) {
     if (seen.has(path)) {
-      throw new RangeError(`Expected each leaf once in the mask of ${name} but "${path}" is there twice`);
+      throw rangeError(
+        "INVALID_ARGUMENT",
+        `Expected each leaf once in the mask of ${name} but "${path}" is there twice`,
+      );
     }
     seen.add(path);
     checkStrictlyIncreasing(
@@ -200,7 +210,8 @@ export function checkStrictlyIncreasing(what: string, integers: ArrayLike<number
   for (let i = 0; i < integers.length; i++) {
     const [before, it] = [i === 0 ? -1 : integers[i - 1]!, integers[i]!];
     if (!(Number.isInteger(it) && it > before && it < n)) {
-      throw new RangeError(
+      throw rangeError(
+        "INVALID_ARGUMENT",
         `Expected ${what} to rise below ${n} but found ${it}${i === 0 ? "" : ` after ${before}`}`,
       );
     }
@@ -217,7 +228,8 @@ function checkFits(name: string, mask: SparseMask, model: Model): void {
     }
     const found = dequantizedShape(model, path);
     if (!sameShape(found, shape)) {
-      throw new RangeError(
+      throw rangeError(
+        "ADAPTER_MISMATCH",
         `Cannot use the mask of ${name} on this model: ${path}: expected ${showShape(shape)} but found ${
           showShape(found)
         }`,
@@ -230,4 +242,4 @@ function checkFits(name: string, mask: SparseMask, model: Model): void {
 }
 
 const lacking = (name: string, path: string): RangeError =>
-  new RangeError(`Cannot use the mask of ${name} on this model: it has no weight "${path}"`);
+  rangeError("ADAPTER_MISMATCH", `Cannot use the mask of ${name} on this model: it has no weight "${path}"`);

@@ -19,6 +19,7 @@ import {
 } from "../../core/mod.ts";
 import { bounded, count, type Filled, oneOf, option } from "../../core/options/mod.ts";
 import { freshParams } from "../shared/initial_factors.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** Options of top-layer tuning. */
 export interface TopLayersOptions {
@@ -72,7 +73,10 @@ function topLeaves(spec: Spec, options: Filled<TopLayersOptions>): readonly stri
   const { blocks, above, tied } = options;
   const { stack, layers, entrance } = stackOf(spec, options);
   if (blocks > layers) {
-    throw new RangeError(`Expected at most the ${layers} blocks of the ${stack} but found ${blocks}`);
+    throw rangeError(
+      "INVALID_ARGUMENT",
+      `Expected at most the ${layers} blocks of the ${stack} but found ${blocks}`,
+    );
   }
   // Places without a layer are below the blocks, at the entrance, or above them. Only the last stack has
   // heads.
@@ -104,7 +108,8 @@ function stackOf(spec: Spec, { stack }: Pick<TopLayersOptions, "stack">): StackP
   const found = stack === undefined ? spec.stacks : spec.stacks.filter((place) => place.stack === stack);
   const [first, ...more] = found;
   if (first === undefined || more.length > 0) {
-    throw new RangeError(
+    throw rangeError(
+      "METHOD_DOES_NOT_FIT",
       `Cannot place top-layers on ${spec.architecture}: it has ${
         spec.stacks.map((s) => s.stack).join(" and ")
       }; ` +

@@ -39,6 +39,7 @@ import {
   subtract,
 } from "../../ops/mod.ts";
 import type { PeftTensor } from "../peft/codec.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** Options of trainable tokens. */
 export interface TrainableTokensOptions {
@@ -131,18 +132,25 @@ export function tokenRows(spec: Spec, { tokens }: TrainableTokensOptions): reado
       const named = [...spec.embeddings, ...spec.heads].filter((place) => nameMatches(name, place.path));
       if (named.length === 0) {
         const all = [...spec.embeddings, ...spec.heads].map((place) => place.path).join(", ");
-        throw new RangeError(`"${name}" matches no table of rows in the model: there are ${all}`);
+        throw rangeError(
+          "NO_SUCH_PLACE",
+          `"${name}" matches no table of rows in the model: there are ${all}`,
+        );
       }
       return named.map((place) => ({ place, ids }));
     });
   for (const [n, { place }] of found.entries()) {
     if (found.findIndex((other) => other.place === place) < n) {
-      throw new RangeError(`Expected names of tokens to match "${place.path}" once but two of them do`);
+      throw rangeError(
+        "INVALID_ARGUMENT",
+        `Expected names of tokens to match "${place.path}" once but two of them do`,
+      );
     }
   }
   for (const { place, ids } of found) {
     if (tableOf(place) !== place.path && found.some((other) => other.place.path === tableOf(place))) {
-      throw new RangeError(
+      throw rangeError(
+        "METHOD_DOES_NOT_FIT",
         `Cannot train other rows of "${place.path}" than of "${
           tableOf(place)
         }", to which it is tied: name one of the two`,
@@ -151,7 +159,10 @@ export function tokenRows(spec: Spec, { tokens }: TrainableTokensOptions): reado
     const rows = rowShape(place)[0];
     const bad = ids.find((id) => id >= rows);
     if (bad !== undefined) {
-      throw new RangeError(`Expected token ids below ${rows} for "${place.path}" but found ${bad}`);
+      throw rangeError(
+        "INVALID_ARGUMENT",
+        `Expected token ids below ${rows} for "${place.path}" but found ${bad}`,
+      );
     }
   }
   return found;
@@ -234,10 +245,13 @@ const isList = (tokens: TrainableTokensOptions["tokens"]): tokens is readonly nu
 
 function checkIds(ids: readonly number[]): void {
   if (ids.length === 0) {
-    throw new RangeError(
+    throw rangeError(
+      "INVALID_ARGUMENT",
       'Expected trainable-tokens\'s option "tokens" to have at least one token id but found none',
     );
   }
   const repeated = ids.find((id, i) => ids.indexOf(id) !== i);
-  if (repeated !== undefined) throw new RangeError(`Expected each token id once but found ${repeated} again`);
+  if (repeated !== undefined) {
+    throw rangeError("INVALID_ARGUMENT", `Expected each token id once but found ${repeated} again`);
+  }
 }

@@ -7,6 +7,7 @@ import { knownFields, type PeftConfig } from "../../formats/peft_config.ts";
 import { chosenPaths, peftTargets } from "../../formats/peft_targets.ts";
 import type { PeftFields } from "../peft/codec.ts";
 import { tokenRows, type TrainableTokensOptions } from "./trainable_tokens.ts";
+import { rangeError, typeError } from "../../errors/error.ts";
 
 /** The `peft_type` of rows alone. */
 export const ALONE_TYPE = "TRAINABLE_TOKENS";
@@ -38,7 +39,8 @@ export function tokensAlone(config: PeftConfig, spec: Spec): TrainableTokensOpti
   const tables = [...spec.embeddings, ...spec.heads].map((place) => place.path);
   const chosen = chosenPaths(peftTargets(fields, { standard: () => [], linear: () => [] }), tables);
   if (chosen.length === 0) {
-    throw new RangeError(
+    throw rangeError(
+      "NO_SUCH_PLACE",
       `${JSON.stringify(targets)} matches no table of rows: there are ${tables.join(", ")}`,
     );
   }
@@ -52,7 +54,8 @@ export function tokensAlone(config: PeftConfig, spec: Spec): TrainableTokensOpti
 export function aloneTokens(options: TrainableTokensOptions, spec: Spec): PeftFields {
   const rows = tokenRows(spec, options);
   if (rows.some(({ ids }) => ids.join() !== rows[0]!.ids.join())) {
-    throw new RangeError(
+    throw rangeError(
+      "CANNOT_SAVE",
       "Cannot save trainable tokens alone with other ids for each table: PEFT has one list",
     );
   }
@@ -67,5 +70,8 @@ const isIds = (value: Json): value is readonly number[] =>
   Array.isArray(value) && value.every((id) => Number.isInteger(id));
 
 function wrongIds(value: Json): TypeError {
-  return new TypeError(`Expected token ids, or ids by module, but found ${JSON.stringify(value)}`);
+  return typeError(
+    "INVALID_ARGUMENT",
+    `Expected token ids, or ids by module, but found ${JSON.stringify(value)}`,
+  );
 }

@@ -16,6 +16,7 @@ import {
   zeros,
 } from "../../ops/mod.ts";
 import { type Affine, affine } from "./affine.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** Parameters of a bottleneck. */
 export type Bottleneck = { readonly down: Affine; readonly up: Affine };
@@ -73,7 +74,7 @@ export function bottleneckRank(width: number, reduction: number): number {
 export function feedForwards(spec: Spec, method: string): readonly SublayerPlace[] {
   const found = spec.sublayers.filter((place) => place.role === "feedForward");
   if (found.length === 0) {
-    throw new RangeError(`Cannot place ${method}: the model offers no feed-forward part`);
+    throw rangeError("METHOD_DOES_NOT_FIT", `Cannot place ${method}: the model offers no feed-forward part`);
   }
   return found;
 }

@@ -25,6 +25,7 @@ import {
 import type { Filled } from "../../core/options/mod.ts";
 import { feedForwards } from "./bottleneck.ts";
 import { freshParams } from "./initial_factors.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** The parts of a block after which adapters are placed. */
 export type AdapterPosition = SublayerPlace["role"];
@@ -99,11 +100,14 @@ function adapterSites(
   after: readonly AdapterPosition[],
 ): readonly SublayerPlace[] {
   if (after.length === 0) {
-    throw new RangeError(`Expected after to name at least one part of a block for ${method}`);
+    throw rangeError("INVALID_ARGUMENT", `Expected after to name at least one part of a block for ${method}`);
   }
   const found = spec.sublayers.filter(({ role }) => after.includes(role));
   if (found.length === 0) {
-    throw new RangeError(`Cannot place ${method}: the model offers no ${after.join(" or ")} part`);
+    throw rangeError(
+      "METHOD_DOES_NOT_FIT",
+      `Cannot place ${method}: the model offers no ${after.join(" or ")} part`,
+    );
   }
   return found;
 }

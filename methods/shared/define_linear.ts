@@ -35,6 +35,7 @@ import type { Initial } from "./initial.ts";
 import { atPlaces, freshParams } from "./initial_factors.ts";
 import { checkNotEmbedding } from "./not_embedding.ts";
 import { TARGETS } from "./target_options.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** One layer's parameters by name: "a", or "frozen.positions" of one below another. */
 export type LayerParams = Readonly<Record<string, Tensor>>;
@@ -173,7 +174,8 @@ export function defineLinear<O extends TargetOptions, L extends LayerParams = La
 }
 
 const lacking = (path: string): RangeError =>
-  new RangeError(
+  rangeError(
+    "ADAPTER_MISMATCH",
     `Cannot graft the adapter: it has no parameters for "${path}", so it was made for another model or with other options`,
   );
 

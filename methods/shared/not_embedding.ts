@@ -3,6 +3,7 @@
  * not have.
  */
 import type { MatrixPlace } from "../../core/mod.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** @throws {RangeError} when a place is an embedding; the message names the method. */
 export function checkNotEmbedding(
@@ -10,5 +11,8 @@ export function checkNotEmbedding(
   place: MatrixPlace,
 ): asserts place is Exclude<MatrixPlace, { readonly kind: "embedding" }> {
   if (place.kind !== "embedding") return;
-  throw new RangeError(`Cannot put ${method} on the embedding "${place.path}": leave it out of the targets`);
+  throw rangeError(
+    "METHOD_DOES_NOT_FIT",
+    `Cannot put ${method} on the embedding "${place.path}": leave it out of the targets`,
+  );
 }

@@ -1,9 +1,10 @@
 /** Option checks shared by several methods. */
+import { rangeError } from "../../errors/error.ts";
 
 /** @throws {RangeError} when an option is not a positive integer. */
 export function checkPositive(name: string, value: number): void {
   if (!Number.isInteger(value) || value < 1) {
-    throw new RangeError(`Expected ${name} to be a positive integer but found ${value}`);
+    throw rangeError("INVALID_ARGUMENT", `Expected ${name} to be a positive integer but found ${value}`);
   }
 }
 
@@ -35,18 +36,20 @@ export function checkRanks({ rank, alpha, rankPattern = {}, alphaPattern = {} }:
 /** @throws {RangeError} when an option is not a finite number. */
 export function checkFinite(name: string, value: number): void {
   if (!Number.isFinite(value)) {
-    throw new RangeError(`Expected ${name} to be a finite number but found ${value}`);
+    throw rangeError("INVALID_ARGUMENT", `Expected ${name} to be a finite number but found ${value}`);
   }
 }
 
 /** @throws {RangeError} when a seed is not an integer. */
 export function checkSeed(name: string, value: number): void {
   if (!Number.isSafeInteger(value)) {
-    throw new RangeError(`Expected ${name} to be an integer but found ${value}`);
+    throw rangeError("INVALID_ARGUMENT", `Expected ${name} to be an integer but found ${value}`);
   }
 }
 
 /** @throws {RangeError} when an option is not a number in [0, 1). */
 export function checkProbability(name: string, value: number): void {
-  if (!(value >= 0 && value < 1)) throw new RangeError(`Expected ${name} from 0 up to 1 but found ${value}`);
+  if (!(value >= 0 && value < 1)) {
+    throw rangeError("INVALID_ARGUMENT", `Expected ${name} from 0 up to 1 but found ${value}`);
+  }
 }

@@ -1,6 +1,7 @@
 /** Trained adapters that a method is made of, by the folders in which they are. */
 import { type Adapter, dispose, type Preparing } from "../../core/mod.ts";
 import type { OptionSchema } from "../../core/options/mod.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** Folders by name. */
 export type Folders = Readonly<Record<string, string>>;
@@ -18,7 +19,10 @@ export const foldersSchema = (least: number): OptionSchema<Folders> => ({
 /** The folders of an option without a default. @throws {RangeError} when it is not given. */
 export function foldersOf(method: string, name: string, given: unknown, least: number): Folders {
   if (given !== undefined) return given as Folders;
-  throw new RangeError(`Expected ${method}'s option "${name}" to be ${foldersSchema(least).what}`);
+  throw rangeError(
+    "INVALID_ARGUMENT",
+    `Expected ${method}'s option "${name}" to be ${foldersSchema(least).what}`,
+  );
 }
 
 /** The adapters of some folders; what is loaded is freed when one fails. */

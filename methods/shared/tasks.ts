@@ -1,4 +1,5 @@
 /** Tasks of methods that train several at once: the rows of a batch to which an edit applies. */
+import { rangeError } from "../../errors/error.ts";
 
 /** Options of a method for several tasks. */
 export interface TaskOptions {
@@ -18,13 +19,13 @@ export interface Task {
 
 /** @throws {RangeError} when there is not a task, two have one name, or `task` names none. */
 export function checkTasks({ tasks = ["0"], task }: TaskOptions): void {
-  if (tasks.length === 0) throw new RangeError("Expected at least one task but found none");
+  if (tasks.length === 0) throw rangeError("INVALID_ARGUMENT", "Expected at least one task but found none");
   const twice = tasks.find((name, i) => tasks.indexOf(name) !== i);
   if (twice !== undefined) {
-    throw new RangeError(`Expected tasks of different names but found "${twice}" twice`);
+    throw rangeError("INVALID_ARGUMENT", `Expected tasks of different names but found "${twice}" twice`);
   }
   if (task !== undefined && !tasks.includes(task)) {
-    throw new RangeError(`Expected task to name ${tasks.join(", ")} but found "${task}"`);
+    throw rangeError("INVALID_ARGUMENT", `Expected task to name ${tasks.join(", ")} but found "${task}"`);
   }
 }
 

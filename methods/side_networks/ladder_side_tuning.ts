@@ -54,6 +54,7 @@ import { checkLayers, checkPlaces, checkSizes } from "./ladder_checks.ts";
 import { besideMost, FIRST, type FirstWeights, mostInformative } from "./ladder_start.ts";
 import { prunedSide } from "./pruned_side.ts";
 import { sidePlaces } from "./side_weights.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** Options of ladder side-tuning. */
 export interface LadderSideTuningOptions {
@@ -146,7 +147,8 @@ export const ladderSideTuning: DefinedMethod<LadderSideTuningOptions> = defineMe
             gates[i] === undefined || lookup(side, path) === undefined
           );
           if (lacks !== undefined) {
-            throw new RangeError(
+            throw rangeError(
+              "ADAPTER_MISMATCH",
               `Cannot place ladder-side-tuning on ${spec.architecture}: its side network has no block "${lacks.path}", so it ` +
                 "was made for another model",
             );

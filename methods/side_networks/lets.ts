@@ -54,6 +54,7 @@ import {
 import { freshParams } from "../shared/initial_factors.ts";
 import { nonNegative } from "../shared/number_schemas.ts";
 import { blockLeaves, lastNorms, read, readLastNorms } from "./side_weights.ts";
+import { rangeError, typeError } from "../../errors/error.ts";
 
 /** Options of LeTS. */
 export interface LetsOptions {
@@ -109,7 +110,9 @@ export const lets: DefinedMethod<LetsOptions> = defineMethod<LetsOptions>({
     init: ({ model: { spec, backend }, key }) =>
       freshParams(() => {
         const { width } = onlyStack(spec, "lets");
-        if (width % 2 !== 0) throw new RangeError(`Cannot halve the width ${width} for the LSTM of lets`);
+        if (width % 2 !== 0) {
+          throw rangeError("METHOD_DOES_NOT_FIT", `Cannot halve the width ${width} for the LSTM of lets`);
+        }
         const [half, seed] = [width / 2, fold(keyOf(key), "lstm")];
         const bound = 1 / Math.sqrt(half);
         const gates = ["forward", "backward"].flatMap((way) =>
@@ -185,7 +188,9 @@ export const lets: DefinedMethod<LetsOptions> = defineMethod<LetsOptions>({
  */
 export async function letsLayers({ params }: Adapter): Promise<readonly number[]> {
   const gates = leaves((params["gates"] ?? {}) as Tree);
-  if (gates.length === 0) throw new TypeError("Expected an adapter of lets with a search but found no gates");
+  if (gates.length === 0) {
+    throw typeError("INVALID_ARGUMENT", "Expected an adapter of lets with a search but found no gates");
+  }
   const values = await Promise.all(
     gates.map(async ([layer, a]) => [Number(layer), (await numbersOf(a))[0]!] as const),
   );
@@ -207,7 +212,9 @@ function branchesOf(
 ): readonly Branch[] {
   const blocks = spec.blocks.filter(({ layer }) => layers === undefined || layers.includes(layer!));
   const missing = layers?.find((layer) => !blocks.some((block) => block.layer === layer));
-  if (missing !== undefined) throw new RangeError(`Cannot place lets: the model has no block ${missing}`);
+  if (missing !== undefined) {
+    throw rangeError("METHOD_DOES_NOT_FIT", `Cannot place lets: the model has no block ${missing}`);
+  }
   return blocks.map((block): Branch => ({
     layer: block.layer!,
     path: block.path,

@@ -31,6 +31,7 @@ import {
 } from "../../core/mod.ts";
 import { gatherRows, integers, reshape, square, sum, transpose } from "../../ops/mod.ts";
 import { sidePlaces } from "./side_weights.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** Options of `prunedSide`. */
 export interface PrunedSideOptions {
@@ -148,7 +149,10 @@ function coordinates(place: LinearPlace): { readonly of: Coordinates; readonly f
     case "down":
       return { of: "residual", from: "inner" };
     case "other":
-      throw new RangeError(`Cannot prune "${place.path}": its role in the block is not known`);
+      throw rangeError(
+        "METHOD_DOES_NOT_FIT",
+        `Cannot prune "${place.path}": its role in the block is not known`,
+      );
     default:
       return place.role satisfies never;
   }
@@ -186,7 +190,10 @@ function importanceAt(importance: Tree, { path, transposed, inFeatures, outFeatu
   const given = lookup(importance, `${path}.weight`);
   if (!(given instanceof Tensor) || !sameShape(given.shape, wanted)) {
     const found = given instanceof Tensor ? showShape(given.shape) : "none";
-    throw new RangeError(`${path}.weight: expected importance ${showShape(wanted)} but found ${found}`);
+    throw rangeError(
+      "INVALID_ARGUMENT",
+      `${path}.weight: expected importance ${showShape(wanted)} but found ${found}`,
+    );
   }
   return transposed ? transpose(given) : given;
 }

@@ -47,6 +47,7 @@ import { type Affine, affine, freshAffine } from "../shared/affine.ts";
 import { foldersOf, foldersSchema, freeAll, loadAll } from "../shared/sources.ts";
 import { lora } from "../low_rank/lora.ts";
 import { expertShares, type ShareOptions } from "../shared/expert_shares.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** Options of X-LoRA. */
 export interface XloraOptions extends ShareOptions {
@@ -216,7 +217,8 @@ function mixed(
   names.forEach((name, expert) => {
     for (const edit of options.experts[name]!.method.edits(params[name]!, spec)) {
       if (edit.kind !== "linear" || edit.change.form !== "add" || edit.out !== undefined) {
-        throw new RangeError(
+        throw rangeError(
+          "METHOD_DOES_NOT_FIT",
           `Cannot mix the ${edit.kind} edit of expert "${name}" at "${edit.path}": X-LoRA mixes linear maps that are added`,
         );
       }
@@ -228,7 +230,10 @@ function mixed(
   const order = [...spec.linears].map((place) => place.path).filter((path) => parts.has(path));
   if (order.length !== parts.size) {
     const other = [...parts.keys()].find((path) => !order.includes(path));
-    throw new RangeError(`Cannot mix experts at "${other}": X-LoRA adapts the linear layers of blocks`);
+    throw rangeError(
+      "METHOD_DOES_NOT_FIT",
+      `Cannot mix experts at "${other}": X-LoRA adapts the linear layers of blocks`,
+    );
   }
   return order.map((path) => ({ path, parts: parts.get(path)! }));
 }
@@ -255,16 +260,16 @@ function check(
   { depth = 1, size = 2048, dropout = 0.2, topK, temperature = 1 }: XloraOptions,
   n: number,
 ): void {
-  if (n === 0) throw new RangeError("Expected at least one expert but found none");
+  if (n === 0) throw rangeError("INVALID_ARGUMENT", "Expected at least one expert but found none");
   for (const [name, value] of Object.entries({ depth, size, ...topK !== undefined && { topK } })) {
     if (!Number.isInteger(value) || value < 1) {
-      throw new RangeError(`Expected ${name} to be a positive integer but found ${value}`);
+      throw rangeError("INVALID_ARGUMENT", `Expected ${name} to be a positive integer but found ${value}`);
     }
   }
   if (!(dropout >= 0 && dropout < 1)) {
-    throw new RangeError(`Expected dropout from 0 up to 1 but found ${dropout}`);
+    throw rangeError("INVALID_ARGUMENT", `Expected dropout from 0 up to 1 but found ${dropout}`);
   }
   if (temperature !== "none" && !(temperature > 0)) {
-    throw new RangeError(`Expected temperature above 0 but found ${temperature}`);
+    throw rangeError("INVALID_ARGUMENT", `Expected temperature above 0 but found ${temperature}`);
   }
 }

@@ -29,6 +29,7 @@ import {
 } from "../peft/codec.ts";
 import type { HeldAdapters, HeldFolders, PeftForm } from "../peft/form.ts";
 import { xlora, xloraDefinition, type XloraOptions } from "./xlora.ts";
+import { rangeError, typeError } from "../../errors/error.ts";
 
 const FIELDS: PeftFields = {
   hidden_size: null,
@@ -78,7 +79,8 @@ function write({ of, options: config, params }: ComponentMethod, { spec }: Model
   const names = Object.keys(experts);
   const odd = names.findIndex((name, i) => name !== `${i}`);
   if (odd >= 0) {
-    throw new RangeError(
+    throw rangeError(
+      "CANNOT_SAVE",
       `Cannot save X-LoRA with an expert "${
         names[odd]
       }" for PEFT: it calls experts by their number and fails to load other ` +
@@ -126,7 +128,10 @@ const experts: HeldFolders = {
     if (adapter.method.definition === xloraDefinition && router !== undefined) {
       return { ...adapter, params: { router } };
     }
-    throw new TypeError(`Cannot save "${adapter.method.name}" for PEFT: a folder holds X-LoRA alone`);
+    throw typeError(
+      "CANNOT_SAVE",
+      `Cannot save "${adapter.method.name}" for PEFT: a folder holds X-LoRA alone`,
+    );
   },
   join: (fields, params, experts) => {
     const held = {
@@ -137,7 +142,8 @@ const experts: HeldFolders = {
   check: (folder, { tensors }, keys) => {
     const lost = tensors.find(({ key }) => key.startsWith(ROUTER) && !keys.has(key));
     if (lost === undefined) return;
-    throw new RangeError(
+    throw rangeError(
+      "INVALID_ARGUMENT",
       `Cannot load "${folder}": it has no "${lost.key}". PEFT drops parts of X-LoRA's router when it saves, since it takes ".0." ` +
         "in their names for another adapter: get them with get_peft_model_state_dict before they are lost, or train it anew",
     );

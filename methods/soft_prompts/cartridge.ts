@@ -27,6 +27,7 @@ import { freshParams } from "../shared/initial_factors.ts";
 import { rowsSetting } from "../shared/model_sizes.ts";
 import { normalRows, prefixPlaces } from "./prefix_places.ts";
 import { lengthOption, tokenIds } from "./prompt_options.ts";
+import { rangeError, typeError } from "../../errors/error.ts";
 
 /** Options of a cartridge. */
 export interface CartridgeOptions {
@@ -68,9 +69,12 @@ export const cartridge: DefinedMethod<CartridgeOptions> = defineMethod<Cartridge
     tokens: option(tokenIds, "ids of the text with whose cache it starts; by default normal rows"),
   },
   create: ({ length: n, frozen: f, tokens }) => {
-    if (f >= n) throw new RangeError(`Expected fewer fixed rows than ${n} but found ${f}`);
+    if (f >= n) throw rangeError("INVALID_ARGUMENT", `Expected fewer fixed rows than ${n} but found ${f}`);
     if (tokens !== undefined && tokens.length < n) {
-      throw new RangeError(`Expected at least ${n} tokens, one for each row, but found ${tokens.length}`);
+      throw rangeError(
+        "INVALID_ARGUMENT",
+        `Expected at least ${n} tokens, one for each row, but found ${tokens.length}`,
+      );
     }
     return {
       init: ({ model, key }) =>
@@ -124,7 +128,8 @@ const firstTokens = (batches: readonly Batch[]): readonly number[] =>
 /** The keys and values of tokens at an attention, each [n, kvHeads, headDim]. */
 function cacheOf(model: Model, tokens: readonly number[]): (place: AttentionPlace) => PrefixRows {
   if (model.spec.stacks.length > 1) {
-    throw new TypeError(
+    throw typeError(
+      "METHOD_DOES_NOT_FIT",
       "Cannot start a cartridge from tokens on an encoder and a decoder: whose text is it?",
     );
   }

@@ -29,6 +29,7 @@ import { nonNegative } from "../shared/number_schemas.ts";
 import { tokenIds } from "./prompt_options.ts";
 import { promptStack, promptStart } from "./prompt_rows.ts";
 import { freshParams } from "../shared/initial_factors.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** Options of CPT. */
 export interface ContextPromptTuningOptions {
@@ -80,10 +81,13 @@ export const contextPromptTuning: DefinedMethod<ContextPromptTuningOptions> = de
   create: (options) => {
     const { tokens, types = tokens.map(() => 1), epsilon, templateEpsilon, decay } = options;
     if (tokens.length === 0) {
-      throw new RangeError("Expected a context of at least one token but found none");
+      throw rangeError("INVALID_ARGUMENT", "Expected a context of at least one token but found none");
     }
     if (types.length !== tokens.length) {
-      throw new RangeError(`Expected types to be ${tokens.length}, one a token, but found [${types}]`);
+      throw rangeError(
+        "INVALID_ARGUMENT",
+        `Expected types to be ${tokens.length}, one a token, but found [${types}]`,
+      );
     }
     const moves = types.map((type) => type % 4 === 0 ? 0 : 1);
     const most = types.map((type) => type % 4 === 2 ? epsilon : type % 4 === 0 ? 0 : templateEpsilon);

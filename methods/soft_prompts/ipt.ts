@@ -42,6 +42,7 @@ import {
 import { storedRows, trainedPrompt } from "./stored_prompt.ts";
 import type { PromptParams, PromptPosition } from "./prompt_rows.ts";
 import { promptTuning } from "./prompt_tuning.ts";
+import { typeError } from "../../errors/error.ts";
 
 /** Options of IPT, stage 3. */
 export interface IptOptions {
@@ -78,7 +79,10 @@ export function ipt({ autoencoder }: IptOptions): Method<IptParams> {
     readonly where?: PromptPosition;
   };
   if (decoder === undefined || length === undefined || autoencoder.method.name !== "ipt-autoencoder") {
-    throw new TypeError(`Expected a trained ipt-autoencoder but found ${autoencoder.method.name}`);
+    throw typeError(
+      "INVALID_ARGUMENT",
+      `Expected a trained ipt-autoencoder but found ${autoencoder.method.name}`,
+    );
   }
   const intrinsic = decoder.inner.weight.shape[1]!;
   return {

@@ -36,6 +36,7 @@ import { type Affine, affine, freshAffine } from "../shared/affine.ts";
 import { type PromptParams, type PromptPosition, promptStack } from "./prompt_rows.ts";
 import { promptTuning, type PromptTuningOptions } from "./prompt_tuning.ts";
 import type { PromptSources } from "./spot.ts";
+import { rangeError, typeError } from "../../errors/error.ts";
 
 /** W₂ and W₃. */
 export type IptDecoder = { readonly inner: Affine; readonly outer: Affine };
@@ -184,16 +185,20 @@ function checkPrompts(prompts: PromptSources, task: string) {
   const entries = Object.entries(prompts).map(([name, { method, params }]) => {
     const { rows } = params;
     if (!(rows instanceof Tensor)) {
-      throw new TypeError(
+      throw typeError(
+        "INVALID_ARGUMENT",
         `Expected "${name}" to be a trained prompt but found ${method.name}: finalize it first`,
       );
     }
-    if (name.includes(".")) throw new RangeError(`Expected a task's name without dots but found "${name}"`);
+    if (name.includes(".")) {
+      throw rangeError("INVALID_ARGUMENT", `Expected a task's name without dots but found "${name}"`);
+    }
     return { name, rows, where: (method.config["where"] ?? "front") as PromptPosition };
   });
   const own = entries.find(({ name }) => name === task);
   if (own === undefined) {
-    throw new RangeError(
+    throw rangeError(
+      "INVALID_ARGUMENT",
       `Expected a prompt for the task "${task}" but found ${Object.keys(prompts).join(", ")}`,
     );
   }
@@ -201,7 +206,10 @@ function checkPrompts(prompts: PromptSources, task: string) {
     !sameShape(rows.shape, own.rows.shape) || JSON.stringify(where) !== JSON.stringify(own.where)
   );
   if (odd !== undefined) {
-    throw new RangeError(`Expected prompts of one shape at one place but "${odd.name}" and "${task}" differ`);
+    throw rangeError(
+      "INVALID_ARGUMENT",
+      `Expected prompts of one shape at one place but "${odd.name}" and "${task}" differ`,
+    );
   }
   return {
     rows: Object.fromEntries(entries.map(({ name, rows }) => [name, rows])),

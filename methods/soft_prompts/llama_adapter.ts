@@ -23,6 +23,7 @@ import { bounded, count, oneOf, option } from "../../core/options/mod.ts";
 import { normal, reshape, tanh, zeros } from "../../ops/mod.ts";
 import { freshParams } from "../shared/initial_factors.ts";
 import { lengthOption } from "./prompt_options.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** Options of LLaMA-Adapter. */
 export interface LlamaAdapterOptions {
@@ -112,7 +113,8 @@ export function llamaAdapterPlaces(
   const own = all.filter(({ stack }) => stack === all[all.length - 1]!.stack); // the decoder's are the last
   const wanted = layers ?? Math.max(1, own.length - 2);
   if (own.length < wanted) {
-    throw new RangeError(
+    throw rangeError(
+      "METHOD_DOES_NOT_FIT",
       `Cannot put llama-adapter in ${wanted} blocks: the model has ${own.length} that attend to their own text`,
     );
   }

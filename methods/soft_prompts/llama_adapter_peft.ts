@@ -9,6 +9,7 @@ import { knownFields } from "../../formats/peft_config.ts";
 import { type MainPart, numberField, type PeftFields, type PeftTensor, wrong } from "../peft/codec.ts";
 import type { PeftForm } from "../peft/form.ts";
 import { llamaAdapter, type LlamaAdapterOptions, llamaAdapterPlaces } from "./llama_adapter.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** Fields of `peft_type` "ADAPTION_PROMPT". */
 export const LLAMA_ADAPTER_FIELDS: PeftFields = {
@@ -67,7 +68,8 @@ export function writeLlamaAdapter(
   const { length, layers, gates, squash } = withDefaults(llamaAdapter, options);
   checkFamily("save", family);
   if (gates !== "block" || squash !== "none") {
-    throw new RangeError(
+    throw rangeError(
+      "CANNOT_SAVE",
       'Cannot save this llama-adapter for PEFT, which has one gate a block and no tanh: train it with gates "block" and squash "none"',
     );
   }
@@ -109,7 +111,8 @@ export function llamaAdapterTensors(
 
 function checkFamily(verb: "load" | "save", family: string): void {
   if (family === "llama" || family === "mistral") return;
-  throw new RangeError(
+  throw rangeError(
+    "INVALID_ARGUMENT",
     family === "gpt2"
       ? `Cannot ${verb} LLaMA-Adapter of a GPT-2 for PEFT, which adds it behind the output projection there: the paper's goes through it`
       : `Cannot ${verb} LLaMA-Adapter of a ${family} for PEFT, which has it on llama, mistral and gpt2`,

@@ -14,6 +14,7 @@ import {
   type MultitaskPromptTuningOptions,
 } from "./multitask_prompt_tuning.ts";
 import { PROMPT_TUNING_FIELDS, writePrompt } from "./prompt_peft.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /**
  * Fields of `peft_type` "MULTITASK_PROMPT_TUNING". How the prompt was initialized no longer matters when it
@@ -82,7 +83,8 @@ export function writeMultitaskPrompt(
 ): PeftFields {
   const { length, rank, tasks, task, stacks } = withDefaults(multitaskPromptTuning, options);
   if (task !== undefined && tasks.length > 1) {
-    throw new RangeError(
+    throw rangeError(
+      "CANNOT_SAVE",
       `Cannot save the task "${task}" of ${tasks.length} for PEFT, where each batch names its tasks: save all, or newTask of it`,
     );
   }

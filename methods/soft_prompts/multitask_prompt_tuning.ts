@@ -29,6 +29,7 @@ import { freshParams } from "../shared/initial_factors.ts";
 import { rowsSetting } from "../shared/model_sizes.ts";
 import { rankSchema } from "../shared/target_options.ts";
 import { checkTasks, type TaskOptions, tasksOf } from "../shared/tasks.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** Options of multitask prompt tuning. */
 export interface MultitaskPromptTuningOptions extends TaskOptions {
@@ -148,7 +149,7 @@ export function multitaskPromptStacks(
   if (stacks !== "both") return [first];
   const other = spec.stacks.find((place) => place !== first);
   if (other === undefined) {
-    throw new RangeError('Cannot give both stacks rows, stacks "both": the model has one');
+    throw rangeError("METHOD_DOES_NOT_FIT", 'Cannot give both stacks rows, stacks "both": the model has one');
   }
   return [first, other];
 }

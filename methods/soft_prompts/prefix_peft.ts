@@ -20,6 +20,7 @@ import type { PeftForm } from "../peft/form.ts";
 import { type PrefixPlace, prefixPlaces } from "./prefix_places.ts";
 import { prefixTuning, type PrefixTuningOptions } from "./prefix_tuning.ts";
 import { PROMPT_FIELDS } from "./prompt_peft.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** Fields of `peft_type` "PREFIX_TUNING". */
 export const PREFIX_FIELDS: PeftFields = {
@@ -95,17 +96,22 @@ export function writePrefix(
   const { places, rows: theirs, layers, heads, width } = tableOf(spec);
   const { stack } = places[0]!.place;
   if (rows !== theirs) {
-    throw new RangeError(
+    throw rangeError(
+      "CANNOT_SAVE",
       `Cannot save this prefix for PEFT: there a model with ${
         theirs === "peft" ? "an encoder and a decoder" : "one stack"
       } has rows "${theirs}", and its rows are "${rows}"`,
     );
   }
   if (distances !== "true") {
-    throw new RangeError(`Cannot save this prefix for PEFT: there distances are "true", not "${distances}"`);
+    throw rangeError(
+      "CANNOT_SAVE",
+      `Cannot save this prefix for PEFT: there distances are "true", not "${distances}"`,
+    );
   }
   if (positions === "none" || (positions === "past" && stack === "encoder")) {
-    throw new RangeError(
+    throw rangeError(
+      "CANNOT_SAVE",
       `Cannot save this prefix for PEFT: there it takes positions of the text, and its positions are "${positions}"; train it ` +
         `with "${stack === "encoder" ? "always" : "past"}"`,
     );

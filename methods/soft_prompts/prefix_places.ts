@@ -9,6 +9,7 @@ import {
   type Spec,
 } from "../../core/mod.ts";
 import { normal } from "../../ops/mod.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** An attention with a prefix. */
 export interface PrefixPlace {
@@ -33,18 +34,20 @@ export interface PrefixPlace {
  */
 export function prefixPlaces({ attentions, stacks }: Spec, rows: "own" | "peft"): readonly PrefixPlace[] {
   if (attentions.length === 0) {
-    throw new RangeError("Cannot place prefix-tuning: the model offers no attention");
+    throw rangeError("METHOD_DOES_NOT_FIT", "Cannot place prefix-tuning: the model offers no attention");
   }
   if (rows === "own") return attentions.map((place, number) => ({ place, source: place, number }));
   const own = attentions.filter(({ stack, role }) => stack === "decoder" && role === "self");
   const layers = stacks.find(({ stack }) => stack === "encoder")?.layers;
   if (layers === undefined || own.length === 0) {
-    throw new RangeError(
+    throw rangeError(
+      "METHOD_DOES_NOT_FIT",
       'Cannot share rows as PEFT does, rows "peft": the model has not an encoder and a decoder',
     );
   }
   if (own.length > layers) {
-    throw new RangeError(
+    throw rangeError(
+      "METHOD_DOES_NOT_FIT",
       `Cannot share rows as PEFT does, rows "peft": its table is for the encoder's ${layers} blocks, and the decoder has ` +
         `${own.length}`,
     );

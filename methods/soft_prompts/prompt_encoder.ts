@@ -10,6 +10,7 @@
 import { type Backend, fold, type Key, nest, type Tensor, type Tree, under } from "../../core/mod.ts";
 import { lstm, type LstmLayer, normal, relu, reshape, uniform } from "../../ops/mod.ts";
 import { type Affine, affine, freshAffine } from "../shared/affine.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** A network's sizes. d is the model's width. */
 export type PromptEncoder =
@@ -93,7 +94,10 @@ function linearWidths(encoder: PromptEncoder, width: number): readonly number[] 
   if (encoder.kind === "mlp") return [width, ...encoder.hidden ?? [width], width];
   const { hidden = width / 2, inner = width } = encoder;
   if (!Number.isInteger(hidden)) {
-    throw new RangeError(`Cannot halve the width ${width} for the encoder's LSTM: give its hidden width`);
+    throw rangeError(
+      "METHOD_DOES_NOT_FIT",
+      `Cannot halve the width ${width} for the encoder's LSTM: give its hidden width`,
+    );
   }
   return [2 * hidden, inner, width];
 }

@@ -22,6 +22,7 @@ import type { PromptEncoder } from "./prompt_encoder.ts";
 import { promptStack, type PromptStart } from "./prompt_rows.ts";
 import { promptTuning, type PromptTuningOptions } from "./prompt_tuning.ts";
 import { spotDefinition } from "./spot.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** Fields common to all of PEFT's prompts, with their defaults. */
 export const PROMPT_FIELDS: PeftFields = {
@@ -101,7 +102,8 @@ export function writePrompt(
 ): { readonly type: "PROMPT_TUNING" | "P_TUNING"; readonly fields: PeftFields } {
   const { length, start, where, madeBy } = withDefaults(promptTuning, options);
   if (where !== "front") {
-    throw new RangeError(
+    throw rangeError(
+      "CANNOT_SAVE",
       `Cannot save a prompt with where ${
         JSON.stringify(where)
       } for PEFT: its prompts stand before the embedded text`,

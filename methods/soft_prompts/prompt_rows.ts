@@ -10,6 +10,7 @@ import {
   Tensor,
 } from "../../core/mod.ts";
 import { concat, gatherRows, integers, mean, uniform } from "../../ops/mod.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /**
  * Where a prompt is placed: before the text; before the text or after its first token where it enters the
@@ -48,7 +49,9 @@ export type PromptStart =
  */
 export function promptStack(spec: Spec, method: string): StackPlace {
   const stack = spec.stacks.find((place) => place.stack === "encoder") ?? spec.stacks[0];
-  if (stack === undefined) throw new RangeError(`Cannot place ${method}: the model offers no stack`);
+  if (stack === undefined) {
+    throw rangeError("METHOD_DOES_NOT_FIT", `Cannot place ${method}: the model offers no stack`);
+  }
   return stack;
 }
 
@@ -79,7 +82,10 @@ function tokenTable({ spec, weights }: Model, method: string): Tensor {
   const place = spec.embeddings.find((place) => place.role === "token");
   const table = place && lookup(weights, `${place.path}.weight`);
   if (!(table instanceof Tensor)) {
-    throw new RangeError(`Cannot start ${method} from token embeddings: the model offers no table of them`);
+    throw rangeError(
+      "METHOD_DOES_NOT_FIT",
+      `Cannot start ${method} from token embeddings: the model offers no table of them`,
+    );
   }
   return table;
 }
@@ -88,7 +94,8 @@ function tokenTable({ spec, weights }: Model, method: string): Tensor {
 function embedded(table: Tensor, ids: readonly number[]): Tensor {
   const bad = ids.find((id) => !(Number.isInteger(id) && id >= 0 && id < table.shape[0]!));
   if (bad !== undefined) {
-    throw new RangeError(
+    throw rangeError(
+      "INVALID_ARGUMENT",
       `Expected token ids from 0 to ${table.shape[0]! - 1} but a prompt starts from ${bad}`,
     );
   }

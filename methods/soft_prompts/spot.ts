@@ -42,6 +42,7 @@ import { rowCount, whereOption } from "./prompt_options.ts";
 import { type PromptParams, type PromptPosition, promptStack } from "./prompt_rows.ts";
 import { promptTuning, type PromptTuningOptions } from "./prompt_tuning.ts";
 import { storedRows, trainedPrompt } from "./stored_prompt.ts";
+import { rangeError, typeError } from "../../errors/error.ts";
 
 /** Trained prompts by the name of their task: adapters of prompt tuning, or of P-tuning once finalized. */
 export type PromptSources = Readonly<Record<string, Adapter>>;
@@ -76,7 +77,8 @@ export function spot(options: SpotOptions): Method<PromptParams> {
   checkOptions("spot", { where, ...own }, spotDefinition.options);
   const names = Object.keys(sources);
   if (options.weights === undefined && names.length !== 1) {
-    throw new RangeError(
+    throw rangeError(
+      "INVALID_ARGUMENT",
       `Expected weights for ${names.length} source prompts but found none: see sourceWeights`,
     );
   }
@@ -84,10 +86,13 @@ export function spot(options: SpotOptions): Method<PromptParams> {
   const used = Object.entries(weights).filter(([, weight]) => weight !== 0);
   const rows = used.map(([name]) => rowsOf(sources, name, where));
   const [first] = rows;
-  if (first === undefined) throw new RangeError("Expected a source prompt with a weight but found none");
+  if (first === undefined) {
+    throw rangeError("INVALID_ARGUMENT", "Expected a source prompt with a weight but found none");
+  }
   const odd = rows.findIndex((t) => !sameShape(t.shape, first.shape));
   if (odd >= 0) {
-    throw new RangeError(
+    throw rangeError(
+      "METHOD_DOES_NOT_FIT",
       `Cannot mix source prompts of shapes ${showShape(first.shape)} ("${used[0]![0]}") and ` +
         `${showShape(rows[odd]!.shape)} ("${used[odd]![0]}")`,
     );
@@ -97,7 +102,8 @@ export function spot(options: SpotOptions): Method<PromptParams> {
     init: ({ model }) => {
       const { width } = promptStack(model.spec, "spot");
       if (first.shape[1] !== width) {
-        throw new RangeError(
+        throw rangeError(
+          "INVALID_ARGUMENT",
           `Expected source prompts of the model's width ${width} but found ${showShape(first.shape)}`,
         );
       }
@@ -243,12 +249,15 @@ export async function rankSources(
  */
 export function sourceWeights(ranked: readonly RankedSource[], k: number): Readonly<Record<string, number>> {
   if (!Number.isInteger(k) || k < 1) {
-    throw new RangeError(`Expected k to be a positive integer but found ${k}`);
+    throw rangeError("INVALID_ARGUMENT", `Expected k to be a positive integer but found ${k}`);
   }
   const best = ranked.slice(0, k).filter(({ similarity }) => similarity > 0);
   const total = best.reduce((n, { similarity }) => n + similarity, 0);
   if (total === 0) {
-    throw new RangeError(`Cannot weight the ${k} most similar prompts: none has a similarity above 0`);
+    throw rangeError(
+      "METHOD_DOES_NOT_FIT",
+      `Cannot weight the ${k} most similar prompts: none has a similarity above 0`,
+    );
   }
   return Object.fromEntries(best.map(({ name, similarity }) => [name, similarity / total]));
 }
@@ -265,17 +274,22 @@ function promptSimilarity(a: Tensor, b: Tensor, similarity: PromptSimilarity): T
 function rowsOf(sources: PromptSources, name: string, where?: PromptTuningOptions["where"]): Tensor {
   const source = sources[name];
   if (source === undefined) {
-    throw new RangeError(`Expected a source prompt "${name}" but found ${Object.keys(sources).join(", ")}`);
+    throw rangeError(
+      "INVALID_ARGUMENT",
+      `Expected a source prompt "${name}" but found ${Object.keys(sources).join(", ")}`,
+    );
   }
   const { rows } = source.params;
   if (!(rows instanceof Tensor) || rows.shape.length !== 2) {
-    throw new TypeError(
+    throw typeError(
+      "INVALID_ARGUMENT",
       `Expected "${name}" to be a trained prompt but found ${source.method.name}: finalize it first`,
     );
   }
   const found = source.method.config["where"] ?? "front";
   if (where !== undefined && JSON.stringify(found) !== JSON.stringify(where)) {
-    throw new RangeError(
+    throw rangeError(
+      "METHOD_DOES_NOT_FIT",
       `Cannot start a prompt at ${JSON.stringify(where)} from "${name}", which stands at ${
         JSON.stringify(found)
       }`,

@@ -1,6 +1,7 @@
 /** The pieces of a layer's input that OFT and BOFT rotate. */
 import { type MatrixPlace, sizesOf } from "../../core/mod.ts";
 import { any, bounded, count, fields, type OptionSchema } from "../../core/options/mod.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** How an input is divided into pieces: by their size or their number. */
 export type Blocks = { readonly size: number } | { readonly count: number };
@@ -36,7 +37,8 @@ export function piecesOf(
   const given = "size" in blocks ? blocks.size : blocks.count;
   const n = inFeatures % given === 0 || uneven === "refuse" ? given : nearestDivisor(inFeatures, given);
   if (inFeatures % n !== 0) {
-    throw new RangeError(
+    throw rangeError(
+      "METHOD_DOES_NOT_FIT",
       `Cannot put ${method} on "${place.path}": its input of ${inFeatures} is no multiple of the block ${
         "size" in blocks ? "size" : "count"
       } ${given}`,

@@ -28,6 +28,7 @@ import { multiply, reshape, slice, subtract, transpose } from "../../ops/mod.ts"
 import { defineLinear } from "../shared/define_linear.ts";
 import { ones, zeros } from "../shared/initial.ts";
 import { type Blocks, blocksSchema, piecesOf } from "./blocks.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** Options of BOFT. */
 export interface BoftOptions extends TargetOptions {
@@ -71,7 +72,8 @@ export const boft: DefinedMethod<BoftOptions> = defineLinear<BoftOptions, BoftPa
   params: (layer, { blocks, factors: m }) => {
     const { size, count } = piecesOf("boft", layer, blocks);
     if (m > 1 && (size % 2 !== 0 || count % 2 ** (m - 1) !== 0)) {
-      throw new RangeError(
+      throw rangeError(
+        "METHOD_DOES_NOT_FIT",
         `Cannot put ${m} butterfly factors on "${layer.path}": its ${count} blocks of ${size} must be even and divisible by ${
           2 ** (m - 1)
         }`,

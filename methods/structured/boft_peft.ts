@@ -2,6 +2,7 @@
 import { boft, type BoftOptions } from "./boft.ts";
 import { numberField, type PeftCodec } from "../peft/codec.ts";
 import { LAYER_FIELDS, layerTensors, withDefaults } from "../peft/layers.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /**
  * Codec of `peft_type` "BOFT". Without its CUDA kernel PEFT creates one factor but records the requested
@@ -39,7 +40,8 @@ export const boftPeft: PeftCodec<BoftOptions> = {
   read: (fields) => {
     const [size, count] = [numberField(fields, "boft_block_size"), numberField(fields, "boft_block_num")];
     if ((size === 0) === (count === 0)) {
-      throw new RangeError(
+      throw rangeError(
+        "INVALID_ARGUMENT",
         `Expected one of boft_block_size and boft_block_num to be 0 but found ${size} and ${count}`,
       );
     }

@@ -19,6 +19,7 @@ import { bounded, count, oneOf, option, record } from "../../core/options/mod.ts
 import { defineLinear } from "../shared/define_linear.ts";
 import { normal, uniform, zeros } from "../shared/initial.ts";
 import { commonDivisor } from "../shared/model_sizes.ts";
+import { rangeError } from "../../errors/error.ts";
 
 const sizeOf = ({ spec }: Model): number => commonDivisor(chooseTargets(spec, {}));
 
@@ -64,7 +65,8 @@ export const c3a: DefinedMethod<C3aOptions> = defineLinear<C3aOptions, { readonl
   keys: "layer",
   params: ({ path, inFeatures, outFeatures }, { block: c, initialization }) => {
     if (inFeatures % c !== 0 || outFeatures % c !== 0) {
-      throw new RangeError(
+      throw rangeError(
+        "METHOD_DOES_NOT_FIT",
         `Cannot put circulant blocks on "${path}" [${outFeatures}, ${inFeatures}]: ${c} divides not both sizes`,
       );
     }

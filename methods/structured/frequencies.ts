@@ -2,6 +2,7 @@
 import { chooseTargets, type MatrixPlace, type Published, sizesOf } from "../../core/mod.ts";
 import { bounded, count, option, type OptionOf, type OptionSchema, record } from "../../core/options/mod.ts";
 import { smallestMatrix } from "../shared/model_sizes.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** n. */
 export const frequencySchema: OptionSchema<number> = bounded(count, "entries");
@@ -17,7 +18,8 @@ export function frequenciesOf(place: MatrixPlace, n: number): number {
   const { inFeatures, outFeatures } = sizesOf(place);
   const all = inFeatures * outFeatures;
   if (n <= all) return n;
-  throw new RangeError(
+  throw rangeError(
+    "METHOD_DOES_NOT_FIT",
     `Cannot take ${n} frequencies of "${place.path}" [${outFeatures}, ${inFeatures}]: it has ${all} elements`,
   );
 }

@@ -27,6 +27,7 @@ import {
 import { defineLinear } from "../shared/define_linear.ts";
 import { type Initial, uniform, zeros } from "../shared/initial.ts";
 import { rankSchema } from "../shared/target_options.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** Options of GraLoRA. */
 export interface GraloraOptions extends TargetOptions {
@@ -80,12 +81,16 @@ export const gralora: DefinedMethod<GraloraOptions> = defineLinear<GraloraOption
   follows: ({ rank, alpha = 2 * rank }) => ({ alpha }),
   check: ({ rank, blocks }) => {
     if (rank % blocks !== 0) {
-      throw new RangeError(`Expected rank to be a multiple of the ${blocks} blocks but found ${rank}`);
+      throw rangeError(
+        "INVALID_ARGUMENT",
+        `Expected rank to be a multiple of the ${blocks} blocks but found ${rank}`,
+      );
     }
   },
   params: ({ path, inFeatures, outFeatures }, { rank: r, blocks: k, hybridRank: h, initialization }) => {
     if (inFeatures % k !== 0 || outFeatures % k !== 0) {
-      throw new RangeError(
+      throw rangeError(
+        "METHOD_DOES_NOT_FIT",
         `Cannot put gralora of ${k} by ${k} blocks on "${path}" [${outFeatures}, ${inFeatures}]: sizes must be multiples of ${k}`,
       );
     }

@@ -36,6 +36,7 @@ import { type Initial, kaiming } from "../shared/initial.ts";
 import { nonNegative } from "../shared/number_schemas.ts";
 import { orthonormalityError } from "../shared/orthonormality.ts";
 import { rankSchema } from "../shared/target_options.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** Options of HRA. */
 export interface HraOptions extends TargetOptions {
@@ -76,7 +77,8 @@ export const hra: DefinedMethod<HraOptions> = defineLinear<HraOptions, { readonl
   embeddings: false,
   params: ({ path, inFeatures }, { rank: r, initialization }) => {
     if (r > inFeatures) {
-      throw new RangeError(
+      throw rangeError(
+        "METHOD_DOES_NOT_FIT",
         `Cannot put hra of rank ${r} on "${path}": its input of ${inFeatures} has no more directions`,
       );
     }

@@ -27,7 +27,6 @@ import {
   matchesWhole,
   type Model,
   nameMatches,
-  type Place,
   seededFastfood,
   size,
   type Spec,
@@ -46,6 +45,8 @@ import {
 } from "../../core/options/mod.ts";
 import { add, multiply, ones, reshape, zeros } from "../../ops/mod.ts";
 import { freshParams } from "../shared/initial_factors.ts";
+import { rangeError } from "../../errors/error.ts";
+import { saidLeaves } from "./said_leaves.ts";
 
 /** Options of Intrinsic SAID. */
 export interface IntrinsicSaidOptions {
@@ -154,7 +155,7 @@ function checkDimension(
   if (parameters !== undefined && !(parameters instanceof RegExp)) {
     const stray = parameters.find((name) => !paths.some((path) => nameMatches(name, path)));
     if (stray !== undefined) {
-      throw new RangeError(`"${stray}" of intrinsic-said matches no weight of the model`);
+      throw rangeError("NO_SUCH_PLACE", `"${stray}" of intrinsic-said matches no weight of the model`);
     }
     checkOnce("parameters of intrinsic-said", "a weight", parameters, paths);
   }
@@ -163,12 +164,16 @@ function checkDimension(
     return n + (leaf instanceof Tensor ? leaf.size : Infinity);
   }, 0);
   if (dimension > all) {
-    throw new RangeError(`Expected a dimension up to the ${all} weights that move but found ${dimension}`);
+    throw rangeError(
+      "INVALID_ARGUMENT",
+      `Expected a dimension up to the ${all} weights that move but found ${dimension}`,
+    );
   }
   const scales = saidScales(spec, options).length;
   if (dimension > scales) return dimension;
   const fewer = options.scales === "layer" ? 0 : saidScales(spec, { ...options, scales: "layer" }).length;
-  throw new RangeError(
+  throw rangeError(
+    "INVALID_ARGUMENT",
     `Expected a dimension above the ${scales} scales of the ${
       options.scales === "layer" ? "layers" : "tensors"
     } but found ${dimension}` +
@@ -200,7 +205,7 @@ export function saidPaths(
       : parameters.some((name) => nameMatches(name, path)));
   const paths = saidLeaves(spec).map(({ path }) => path).filter(chosen);
   if (paths.length === 0) {
-    throw new RangeError("No weight of the model matches the parameters of intrinsic-said");
+    throw rangeError("NO_SUCH_PLACE", "No weight of the model matches the parameters of intrinsic-said");
   }
   return paths;
 }
@@ -241,35 +246,11 @@ function scaleNames(
     case "none":
       return () => undefined;
     default:
-      throw new RangeError(`Expected scales to be each, layer or none but found "${scales satisfies never}"`);
+      throw rangeError(
+        "INVALID_ARGUMENT",
+        `Expected scales to be each, layer or none but found "${scales satisfies never}"`,
+      );
   }
-}
-
-interface SaidLeaf {
-  readonly path: string;
-  /** `<stack>.<number of the block>`, `<stack>.entrance` or `<stack>.end`. */
-  readonly layer: string;
-}
-
-/** Every weight and bias of the places; a tied head has none of its own. */
-function saidLeaves(spec: Spec): readonly SaidLeaf[] {
-  const of = (
-    { path, stack, layer }: Pick<Place, "path" | "stack" | "layer">,
-    outside: "entrance" | "end",
-    leaves: readonly string[],
-  ): readonly SaidLeaf[] =>
-    leaves.map((leaf) => ({ path: `${path}.${leaf}`, layer: `${stack}.${layer ?? outside}` }));
-  const all = (bias: boolean): readonly string[] => bias ? ["weight", "bias"] : ["weight"];
-  return [
-    ...spec.embeddings.flatMap((place) => of(place, "entrance", ["weight"])),
-    ...spec.linears.flatMap((place) => of(place, "end", all(place.bias))),
-    ...spec.norms.flatMap((place) =>
-      of(place, place.position === "entrance" ? "entrance" : "end", all(place.bias))
-    ),
-    ...spec.heads.flatMap((place) =>
-      of(place, "end", all(place.bias).filter((leaf) => leaf === "bias" || place.tiedTo === undefined))
-    ),
-  ];
 }
 
 function moved(

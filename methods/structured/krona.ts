@@ -21,6 +21,7 @@ import { bounded, count, number, oneOf, option, pair, probability } from "../../
 import { layerNormTune } from "../selective/layer_norm_tune.ts";
 import { defineLinear } from "../shared/define_linear.ts";
 import { type Initial, kaiming, normal, zeros } from "../shared/initial.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** Options of KronA. */
 export interface KronaOptions extends TargetOptions {
@@ -107,7 +108,8 @@ export function kronaShapes(
   const { inFeatures, outFeatures } = sizesOf(place);
   const [o1, i1] = options.firstFactor ?? fewest(outFeatures, inFeatures);
   if (outFeatures % o1 !== 0 || inFeatures % i1 !== 0) {
-    throw new RangeError(
+    throw rangeError(
+      "METHOD_DOES_NOT_FIT",
       `Cannot split "${place.path}" [${outFeatures}, ${inFeatures}] by a first factor [${o1}, ${i1}]: it does not divide`,
     );
   }

@@ -3,6 +3,7 @@ import type { Json, MatrixPlace } from "../../core/mod.ts";
 import { lokr, type LokrOptions } from "./lokr.ts";
 import { flagField, numberField, patternField, type PeftCodec, wrong } from "../peft/codec.ts";
 import { LAYER_FIELDS, layerShapes, layerTensors, withDefaults } from "../peft/layers.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /**
  * Codec of `peft_type` "LOKR".
@@ -50,7 +51,8 @@ export const lokrPeft: PeftCodec<LokrOptions> = {
   write: (options) => {
     const own = withDefaults(lokr, options);
     if (own.split === "none") {
-      throw new RangeError(
+      throw rangeError(
+        "CANNOT_SAVE",
         'PEFT splits LoKr\'s second factor where the rank allows it: use split "second" or "both"',
       );
     }
@@ -82,12 +84,14 @@ export const lokrPeft: PeftCodec<LokrOptions> = {
 function checkLayer(place: MatrixPlace, options: LokrOptions): void {
   const shapes = layerShapes(lokr, place, options);
   if (JSON.stringify(shapes) !== JSON.stringify(layerShapes(lokr, place, { ...options, order: "given" }))) {
-    throw new RangeError(
+    throw rangeError(
+      "CANNOT_SAVE",
       `PEFT puts the factor of "${place.path}" first even where it is the larger: use the order "given"`,
     );
   }
   if (options.scaling === "unitWhenFull" && shapes["w1"] !== undefined && shapes["w2"] !== undefined) {
-    throw new RangeError(
+    throw rangeError(
+      "CANNOT_SAVE",
       `PEFT scales LoKr by alpha / r where neither factor of "${place.path}" is split, not by 1: use the "standard" scaling`,
     );
   }

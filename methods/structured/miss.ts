@@ -23,6 +23,7 @@ import { defineLinear } from "../shared/define_linear.ts";
 import { zeros } from "../shared/initial.ts";
 import { smallestInput } from "../shared/model_sizes.ts";
 import { rankSchema } from "../shared/target_options.ts";
+import { rangeError } from "../../errors/error.ts";
 
 const sizeOf = ({ spec }: Model): number => Math.min(64, smallestInput(chooseTargets(spec, {})));
 
@@ -79,15 +80,19 @@ export const miss: DefinedMethod<MissOptions> = defineLinear<MissFields, { reado
   },
   check: ({ form, miniRank }) => {
     if (form === "mini" && miniRank === undefined) {
-      throw new RangeError('Expected a miniRank with form "mini" of miss');
+      throw rangeError("INVALID_ARGUMENT", 'Expected a miniRank with form "mini" of miss');
     }
     if (form !== "mini" && miniRank !== undefined) {
-      throw new RangeError(`Cannot use miniRank with form "${form}" of miss: set it to "mini"`);
+      throw rangeError(
+        "INVALID_ARGUMENT",
+        `Cannot use miniRank with form "${form}" of miss: set it to "mini"`,
+      );
     }
   },
   params: ({ path, inFeatures, outFeatures }, { rank: r, form, miniRank: m }) => {
     const refuse = (why: string): never => {
-      throw new RangeError(
+      throw rangeError(
+        "METHOD_DOES_NOT_FIT",
         `Cannot put MiSS of rank ${r} on "${path}" [${outFeatures}, ${inFeatures}]: ${why}`,
       );
     };

@@ -2,6 +2,7 @@
 import { oft, type OftOptions } from "./oft.ts";
 import { flagField, numberField, type PeftCodec, type PeftFields } from "../peft/codec.ts";
 import { LAYER_FIELDS, layerTensors, withDefaults } from "../peft/layers.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /**
  * Codec of `peft_type` "OFT". PEFT never applies `module_dropout`, so it is ignored here.
@@ -36,7 +37,10 @@ export const oftPeft: PeftCodec<OftOptions> = {
     if (series) checkVersion(fields);
     const [size, count] = [numberField(fields, "oft_block_size"), numberField(fields, "r")];
     if ((size === 0) === (count === 0)) {
-      throw new RangeError(`Expected one of r and oft_block_size to be 0 but found ${count} and ${size}`);
+      throw rangeError(
+        "INVALID_ARGUMENT",
+        `Expected one of r and oft_block_size to be 0 but found ${count} and ${size}`,
+      );
     }
     return {
       blocks: size === 0 ? { count } : { size },
@@ -66,7 +70,8 @@ export const oftPeft: PeftCodec<OftOptions> = {
 function checkVersion({ peft_version: version }: PeftFields): void {
   const [major, minor] = String(version).split(".").map(Number);
   if (major === 0 && minor! < 18) {
-    throw new RangeError(
+    throw rangeError(
+      "ADAPTER_UNSUPPORTED",
       `Cannot load this OFT adapter: PEFT ${version} trained it with another series than 0.18 and later compute`,
     );
   }

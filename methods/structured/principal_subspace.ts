@@ -16,6 +16,7 @@ import {
 import { leading, randomizedSvd, svd } from "../../ops/mod.ts";
 import { checkPositive } from "../shared/option_checks.ts";
 import { factorisedMatrix } from "../shared/factorised_matrix.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** V [r, in] by layer's path. */
 export type PrincipalSubspace = Readonly<Record<string, Tensor>>;
@@ -56,10 +57,14 @@ export async function principalSubspace(
   for (const place of places) {
     const { inFeatures, outFeatures } = sizesOf(place);
     if (place.kind === "embedding") {
-      throw new RangeError(`Cannot turn the embedding "${place.path}" within a subspace: it has no input`);
+      throw rangeError(
+        "METHOD_DOES_NOT_FIT",
+        `Cannot turn the embedding "${place.path}" within a subspace: it has no input`,
+      );
     }
     if (rank > Math.min(inFeatures, outFeatures)) {
-      throw new RangeError(
+      throw rangeError(
+        "METHOD_DOES_NOT_FIT",
         `Cannot take rank ${rank} from "${place.path}" [${outFeatures}, ${inFeatures}]: choose at most ${
           Math.min(inFeatures, outFeatures)
         }`,

@@ -64,6 +64,7 @@ import {
   principalSubspace,
   type PrincipalSubspaceOptions,
 } from "./principal_subspace.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** Options of PSOFT. */
 export interface PsoftOptions {
@@ -112,10 +113,13 @@ export function psoft(options: PsoftOptions): Method {
   const own = filled(given as Readonly<Record<string, unknown>>, psoftOptions);
   const { rotation, vectors, dropout: rate } = own as Filled<typeof given>;
   const layers = Object.entries(subspace);
-  if (layers.length === 0) throw new RangeError("Expected a subspace of at least one layer but found none");
+  if (layers.length === 0) {
+    throw rangeError("INVALID_ARGUMENT", "Expected a subspace of at least one layer but found none");
+  }
   for (const [path, { shape }] of layers) {
     if (shape.length !== 2 || shape[0]! < 2) {
-      throw new RangeError(
+      throw rangeError(
+        "INVALID_ARGUMENT",
         `Expected the subspace of "${path}" to be [r, in] with r of 2 or more but found [${
           shape.join(", ")
         }]`,
@@ -231,7 +235,8 @@ const namesOf = (vectors: NonNullable<PsoftOptions["vectors"]>): readonly ("befo
 function checkLayer({ linears, heads }: Spec, path: string, v: Tensor): void {
   const place = [...linears, ...heads].find((place) => place.path === path);
   if (place?.inFeatures === v.shape[1]) return;
-  throw new RangeError(
+  throw rangeError(
+    "METHOD_DOES_NOT_FIT",
     `Cannot put psoft on "${path}": ${
       place === undefined
         ? "the model has no such layer"

@@ -33,6 +33,7 @@ import {
 } from "../../ops/mod.ts";
 import { defineLinear } from "../shared/define_linear.ts";
 import { type Initial, normal, ones, zeros } from "../shared/initial.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** Options of RoAd. */
 export interface RoadOptions extends TargetOptions {
@@ -79,7 +80,8 @@ export const road: DefinedMethod<RoadOptions> = defineLinear<RoadOptions, RoadPa
   },
   params: ({ path, outFeatures }, { variant, group, initialization }) => {
     if (outFeatures % group !== 0) {
-      throw new RangeError(
+      throw rangeError(
+        "METHOD_DOES_NOT_FIT",
         `Cannot put road in groups of ${group} on "${path}": its output of ${outFeatures} is no multiple of it`,
       );
     }

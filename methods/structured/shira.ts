@@ -24,6 +24,7 @@ import { defineLinear, type LayerShape } from "../shared/define_linear.ts";
 import { type Initial, normal, zeros } from "../shared/initial.ts";
 import { sparseRank } from "../shared/model_sizes.ts";
 import { rankSchema } from "../shared/target_options.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** Options of SHiRA. */
 export interface ShiraOptions extends TargetOptions {
@@ -67,7 +68,8 @@ export const shira: DefinedMethod<ShiraOptions> = defineLinear<ShiraOptions, Shi
     const { path, inFeatures, outFeatures } = layer;
     const [k, all] = [r * (inFeatures + outFeatures), inFeatures * outFeatures];
     if (k > all) {
-      throw new RangeError(
+      throw rangeError(
+        "METHOD_DOES_NOT_FIT",
         `Cannot put shira of rank ${r} on "${path}" [${outFeatures}, ${inFeatures}]: ${k} positions of ${all} elements`,
       );
     }

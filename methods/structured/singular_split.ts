@@ -18,6 +18,7 @@ import { bounded, type OptionSchema } from "../../core/options/mod.ts";
 import { multiply, slice, svd } from "../../ops/mod.ts";
 import { checkNotEmbedding } from "../shared/not_embedding.ts";
 import { factorisedMatrix } from "../shared/factorised_matrix.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** One layer's split: u [out, n], s [n], v [n, in], and where needed high.u [out, k], high.v [k, in]. */
 export type LayerSplit = {
@@ -109,7 +110,8 @@ export function preservedRank(
   const all = Math.min(inFeatures, outFeatures);
   const k = preserved < 1 ? Math.floor(all * preserved) : preserved;
   if (!(Number.isInteger(k) && k > 0 && k < all)) {
-    throw new RangeError(
+    throw rangeError(
+      "METHOD_DOES_NOT_FIT",
       `Cannot preserve ${preserved} of the ${all} singular values of "${place.path}": choose 1 to ${
         all - 1
       }, or a share that is so`,

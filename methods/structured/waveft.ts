@@ -42,6 +42,7 @@ import {
   frequencySchema,
   publishedFrequencies,
 } from "./frequencies.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** Options of WaveFT. */
 export interface WaveFtOptions extends TargetOptions {
@@ -95,7 +96,8 @@ export const waveft: DefinedMethod<WaveFtOptions> = defineMethod<WaveFtOptions>(
   create: (options) => {
     const { frequencyPattern, allocation, wavelet, scale, positionSeed, initialization } = options;
     if (frequencyPattern !== undefined && allocation === "proportional") {
-      throw new RangeError(
+      throw rangeError(
+        "INVALID_ARGUMENT",
         "Cannot use frequencyPattern with a proportional allocation: it says what each layer has",
       );
     }

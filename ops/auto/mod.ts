@@ -8,6 +8,7 @@ import type { Backend } from "../../tensor/backend.ts";
 import { environmentVariable } from "../../platform/environment.ts";
 import { openNative, whyNotNative } from "../native/mod.ts";
 import { wasm } from "../wasm/mod.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** Names of the backends that compute, as `GRAFT_BACKEND` has them. */
 export const BACKEND_NAMES = ["wasm", "native", "reference", "gpu"] as const;
@@ -44,7 +45,8 @@ export async function chooseBackend(): Promise<BackendChoice> {
   if (wanted !== "auto") {
     const name = BACKEND_NAMES.find((one) => one === wanted);
     if (name !== undefined) return { name, line: `Computing on ${name}: GRAFT_BACKEND says so` };
-    throw new RangeError(
+    throw rangeError(
+      "INVALID_ARGUMENT",
       `Expected GRAFT_BACKEND to be auto, ${BACKEND_NAMES.slice(0, -1).join(", ")} or ${
         BACKEND_NAMES.at(-1)
       } but found "${wanted}"`,

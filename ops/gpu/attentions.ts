@@ -14,6 +14,7 @@ import {
 } from "./kernels/attention_grad.ts";
 import type { Span } from "./stream.ts";
 import { eachTile, type Reached } from "./tiles.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** The kernels of this file. */
 export type AttentionKernels = Pick<Backend, "attention" | "attentionGrad">;
@@ -77,7 +78,8 @@ export function attentionKernels(context: Context): AttentionKernels {
     const [b, t, h, d] = q.shape as [number, number, number, number];
     const [, s, g] = k.shape as [number, number, number, number];
     if (d > WIDEST) {
-      throw new RangeError(
+      throw rangeError(
+        "INVALID_TENSOR",
         `Cannot attend with heads ${showShape(q.shape)} on the GPU: at most ${WIDEST} wide`,
       );
     }

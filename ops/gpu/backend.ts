@@ -12,6 +12,7 @@ import { productKernels } from "./products.ts";
 import { rowKernels } from "./rows.ts";
 import { stream, type Tally } from "./stream.ts";
 import { tableBytes } from "./tables.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** Statistics of what has run on a GPU backend so far. */
 export interface Profile {
@@ -53,7 +54,7 @@ export function backend(open: OpenDevice): GpuBackend {
     upload(raw: Raw, bytes: Uint8Array, offset: number = 0): void {
       const handle = raw as Handle;
       if (offset % 4 !== 0) {
-        throw new RangeError(`Expected an upload at a multiple of 4 bytes but found ${offset}`);
+        throw rangeError("INVALID_TENSOR", `Expected an upload at a multiple of 4 bytes but found ${offset}`);
       }
       if (bytes.byteLength === 0) return;
       if (handle.block === undefined && bytes.byteLength === handle.bytes) {

@@ -25,6 +25,7 @@ import { absmaxKernel, encodeEight, encodeFour, encodePlain, fillKernel } from "
 import { encodeBlocks } from "./kernels/encode_gguf.ts";
 import { meanKernel, nestedKernel } from "./kernels/encode_nested.ts";
 import { tableOf } from "./tables.ts";
+import { typeError } from "../../errors/error.ts";
 
 /** The kernels of this file. */
 export type CastKernels = Pick<Backend, "fill" | "copy" | "cast" | "adamw">;
@@ -147,7 +148,8 @@ export function castKernels(context: Context): CastKernels {
   const encode = (x: Operand, out: Operand): void => {
     const { dtype } = out;
     if (dtype === "q4_k" || dtype === "q5_k" || dtype === "q6_k") {
-      throw new TypeError(
+      throw typeError(
+        "INVALID_TENSOR",
         `Cannot encode to ${dtype}: it can only be read; encode to q8_0, q5_1, q5_0, q4_1 or q4_0`,
       );
     }

@@ -3,6 +3,7 @@
  * position (plus one) and the violated limit; the next read finds them and throws. Until then such an index
  * reads or adds nothing.
  */
+import { rangeError } from "../../errors/error.ts";
 
 /** The offset of each op's mark, in words, and its message. */
 export const MARKS = {
@@ -32,7 +33,8 @@ export function checkMarks(bytes: Uint8Array): void {
   for (const [op, { slot }] of Object.entries(MARKS)) {
     if (words[slot] === 0) continue;
     const [at, limit] = [words[slot]! - 1, words[slot + 1]!];
-    throw new RangeError(
+    throw rangeError(
+      "INVALID_TENSOR",
       op === "crossEntropy"
         ? `Cannot take the crossEntropy of the label in row ${at}: labels are 0 to ${limit - 1}, or -100`
         : `Cannot ${op}: index at position ${at} is outside 0 to ${limit - 1}`,

@@ -10,6 +10,7 @@ import { fillKernel } from "./kernels/encode.ts";
 import type { Block, Pool } from "./pool.ts";
 import type { Span, Stream } from "./stream.ts";
 import { TABLE_BYTES } from "./tables.ts";
+import { failure, rangeError, typeError } from "../../errors/error.ts";
 
 /**
  * A storage. A single filled-in value is also kept here and passed as an argument to kernels that support
@@ -71,7 +72,8 @@ export interface Context {
 /** Throws unless an operand has the dtype that a kernel reads or writes. */
 export function expect(x: Operand, dtype: DType = "f32"): Operand {
   if (x.dtype === dtype) return x;
-  throw new TypeError(
+  throw typeError(
+    "INVALID_TENSOR",
     `Expected an ${dtype} operand but found ${x.dtype} ${showShape(x.shape)}: cast it first`,
   );
 }
@@ -105,7 +107,7 @@ export function context(open: OpenDevice, stream: Stream, blocks: Pool): Context
     return { block, constant: undefined, released: false, bytes };
   };
   const release = (handle: Handle): void => {
-    if (handle.released) throw new Error(`Cannot release ${handle.bytes} bytes twice`);
+    if (handle.released) throw failure("FREED", `Cannot release ${handle.bytes} bytes twice`);
     if (handle.block !== undefined) blocks.give(handle.block);
     handle.block = undefined;
     handle.released = true;
@@ -113,7 +115,7 @@ export function context(open: OpenDevice, stream: Stream, blocks: Pool): Context
   const blockOf = (x: Operand): Block => {
     const handle = x.raw as Handle;
     if (handle.released) {
-      throw new Error(`Cannot use a tensor ${showShape(x.shape)}: its memory was released`);
+      throw failure("FREED", `Cannot use a tensor ${showShape(x.shape)}: its memory was released`);
     }
     if (handle.block === undefined) {
       handle.block = blocks.take(handle.bytes);
@@ -130,7 +132,8 @@ export function context(open: OpenDevice, stream: Stream, blocks: Pool): Context
     return handle.block;
   };
   const tooLarge = (x: Operand, bytes: number): RangeError =>
-    new RangeError(
+    rangeError(
+      "INVALID_TENSOR",
       `Cannot bind ${x.dtype}${showShape(x.shape)} on the GPU: ${bytes} bytes are needed at once and ` +
         `maxStorageBufferBindingSize is ${open.bindingBytes}; use a smaller batch or the wasm backend`,
     );
@@ -169,7 +172,8 @@ export function context(open: OpenDevice, stream: Stream, blocks: Pool): Context
       if (n * bytes <= fitting) return n > 0 ? [{ from: 0, count: n }] : [];
       const most = Math.floor(fitting / bytes / step) * step;
       if (most === 0) {
-        throw new RangeError(
+        throw rangeError(
+          "INVALID_TENSOR",
           `Cannot bind rows of ${bytes} bytes on the GPU: maxStorageBufferBindingSize is ` +
             `${open.bindingBytes}; use a smaller batch or the wasm backend`,
         );

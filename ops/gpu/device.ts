@@ -4,6 +4,7 @@
  */
 
 import { SUBGROUP_PROBE } from "./kernels/lanes.ts";
+import { failure } from "../../errors/error.ts";
 
 /** How to start the GPU backend. */
 export interface GpuOptions {
@@ -81,20 +82,23 @@ const megabytes = (bytes: number): string =>
 export async function openDevice(options: GpuOptions = {}): Promise<OpenDevice> {
   const { gpu } = globalThis.navigator ?? {};
   if (gpu === undefined) {
-    throw new Error(
+    throw failure(
+      "BACKEND_UNAVAILABLE",
       "Cannot use the gpu backend: this runtime has no WebGPU; use Deno 2 or a browser, or the wasm backend",
     );
   }
   const adapter = await gpu.requestAdapter(options.power ? { powerPreference: options.power } : {});
   if (adapter === null) {
-    throw new Error(
+    throw failure(
+      "BACKEND_UNAVAILABLE",
       "Cannot use the gpu backend: no adapter was found; install the card's Vulkan driver (or Debian's " +
         "mesa-vulkan-drivers and libvulkan1 for a software adapter), or use the wasm backend",
     );
   }
   for (const [name, needed] of Object.entries(NEEDED) as [keyof typeof NEEDED, number][]) {
     if (adapter.limits[name] < needed) {
-      throw new Error(
+      throw failure(
+        "BACKEND_UNAVAILABLE",
         `Cannot use the gpu backend: ${adapter.info.description} has ${name} ${adapter.limits[name]} ` +
           `but ${needed} are needed; use another adapter or the wasm backend`,
       );
@@ -104,7 +108,8 @@ export async function openDevice(options: GpuOptions = {}): Promise<OpenDevice> 
   const timed = options.timed === true && adapter.features.has("timestamp-query");
   const half = options.precision === "f16";
   if (half && !adapter.features.has("shader-f16")) {
-    throw new Error(
+    throw failure(
+      "BACKEND_UNAVAILABLE",
       `Cannot use the gpu backend in f16: ${info.description} has no shader-f16; leave the precision at f32`,
     );
   }
@@ -166,27 +171,29 @@ async function withSubgroups(
 
 /** Remembers the first failure that the device reports, so that the next call can throw it. */
 function watched(device: GPUDevice): Pick<OpenDevice, "check" | "ask" | "close"> {
-  let failure: Error | undefined;
+  let broken: Error | undefined;
   let closed = false;
   device.addEventListener("uncapturederror", (event) => {
     event.preventDefault();
     const { error } = event as GPUUncapturedErrorEvent;
-    failure ??= error instanceof GPUOutOfMemoryError
-      ? new Error(
+    broken ??= error instanceof GPUOutOfMemoryError
+      ? failure(
+        "OUT_OF_MEMORY",
         "The GPU ran out of memory: use a quantized base, a smaller batch or checkpointBlocks, or the wasm " +
           `backend (${error.message || "no details"})`,
       )
-      : new Error(`The GPU refused a call: ${error.message}`);
+      : failure("BACKEND_FAILED", `The GPU refused a call: ${error.message}`);
   });
   device.lost.then(({ reason, message }) => {
-    failure ??= new Error(
+    broken ??= failure(
+      "BACKEND_FAILED",
       `The GPU device was lost (${reason || "unknown"}: ${message || "no details"}): its tensors are gone; ` +
         "call gpu() again and load anew",
     );
   });
   const check = (): void => {
-    if (closed) throw new Error("Cannot use this gpu backend: it was closed");
-    if (failure !== undefined) throw failure;
+    if (closed) throw failure("FREED", "Cannot use this gpu backend: it was closed");
+    if (broken !== undefined) throw broken;
   };
   return {
     check,
@@ -205,7 +212,8 @@ function watched(device: GPUDevice): Pick<OpenDevice, "check" | "ask" | "close">
 
 /** The message when bytes do not fit. */
 export function outOfMemory(asked: number, held: number, limit: number, what: string): Error {
-  return new Error(
+  return failure(
+    "OUT_OF_MEMORY",
     `Cannot allocate ${megabytes(asked)} on the GPU: ${megabytes(held)} are held and ${what} is ` +
       `${megabytes(limit)}; use a quantized base, a smaller batch or the wasm backend`,
   );

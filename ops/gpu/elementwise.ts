@@ -20,6 +20,7 @@ import {
   unaryKernel,
 } from "./kernels/elementwise.ts";
 import { eachTile, type Reached, type Tile } from "./tiles.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** The kernels of this file. */
 export type ElementwiseKernels = Pick<Backend, "unary" | "binary" | "select" | "swiglu" | "swigluGrad">;
@@ -56,7 +57,8 @@ export function elementwiseKernels(context: Context): ElementwiseKernels {
     const merged = mergeAxes(out.shape, steps);
     const rank = merged.sizes.length;
     if (rank > RANK) {
-      throw new RangeError(
+      throw rangeError(
+        "INVALID_TENSOR",
         `Cannot walk ${
           showShape(out.shape)
         } on the GPU: ${rank} axes remain after merging, at most ${RANK} fit`,

@@ -7,6 +7,7 @@
  * generated text: registers of an unrolled loop, and whether a buffer is accessed as f32 or as vec4<f32>.
  */
 import type { Ring } from "./ring.ts";
+import { failure } from "../../errors/error.ts";
 
 /** Kinds of arguments: one word each, or eight for the sizes and strides of a walk. */
 export type Argument = "u32" | "i32" | "f32" | "u32x8";
@@ -56,7 +57,9 @@ export function writeArguments(
   let at = start;
   for (const [name, kind] of fields) {
     const value = values[name];
-    if (value === undefined) throw new Error(`The kernel ${kernel.name} misses its argument ${name}`);
+    if (value === undefined) {
+      throw failure("BACKEND_FAILED", `The kernel ${kernel.name} misses its argument ${name}`);
+    }
     if (typeof value !== "number") {
       for (let i = 0; i < 8; i++) words[at + i] = value[i] ?? 0;
       at += 8;

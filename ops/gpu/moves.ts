@@ -20,6 +20,7 @@ import {
 } from "./kernels/movement.ts";
 import { ropeKernel, uniformKernel } from "./kernels/rope.ts";
 import { eachTile } from "./tiles.ts";
+import { rangeError, typeError } from "../../errors/error.ts";
 
 /** The kernels of this file. */
 export type MoveKernels = Pick<
@@ -58,7 +59,10 @@ export function moveKernels(context: Context): MoveKernels {
     const walk = mergeAxes(shape, [from, to]);
     const rank = walk.sizes.length;
     if (rank > 8) {
-      throw new RangeError(`Cannot move a box ${showShape(shape)} on the GPU: it has ${rank} axes`);
+      throw rangeError(
+        "INVALID_TENSOR",
+        `Cannot move a box ${showShape(shape)} on the GPU: it has ${rank} axes`,
+      );
     }
     const [stepsFrom, stepsTo] = walk.strides as [readonly number[], readonly number[]];
     const operands = [{ x, steps: stepsFrom, at: fromAt }, { x: out, steps: stepsTo, at: toAt }];
@@ -304,5 +308,8 @@ function unitOf(x: Operand): number {
   const units: { readonly [dtype in DType]?: number } = { f32: 4, i32: 4, f16: 2, bf16: 2, u8: 1 };
   const unit = units[x.dtype];
   if (unit !== undefined) return unit;
-  throw new TypeError(`Expected a plain operand but found ${x.dtype} ${showShape(x.shape)}: cast it first`);
+  throw typeError(
+    "INVALID_TENSOR",
+    `Expected a plain operand but found ${x.dtype} ${showShape(x.shape)}: cast it first`,
+  );
 }

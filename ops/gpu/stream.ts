@@ -9,6 +9,7 @@ import type { Block } from "./pool.ts";
 import { type Compiled, pipelines } from "./pipelines.ts";
 import { ring } from "./ring.ts";
 import { timer } from "./timer.ts";
+import { failure } from "../../errors/error.ts";
 
 /** A run of a buffer's bytes that a kernel reads or writes; `bytes` is a multiple of 16. */
 export interface Span {
@@ -194,7 +195,9 @@ export function stream(open: OpenDevice): Stream {
         await reader.mapAsync(GPUMapMode.READ);
       } catch (cause) {
         await open.ask(); // throws the reason: device lost, or out of memory
-        throw new Error("Cannot read from the GPU: the buffer could not be mapped", { cause });
+        throw failure("BACKEND_FAILED", "Cannot read from the GPU: the buffer could not be mapped", {
+          cause,
+        });
       }
       const mapped = reader.getMappedRange();
       at = 0;

@@ -10,6 +10,7 @@ import { isMissing } from "../../platform/files.ts";
 import { cachedFolder, installedFile } from "../../platform/companion_package.ts";
 import record from "../wasm/lib/SOURCE_HASH.json" with { type: "json" };
 import { libraryPath } from "./machine.ts";
+import { failure } from "../../errors/error.ts";
 
 /** A library, and where it is from. */
 export interface FoundKernels {
@@ -82,13 +83,15 @@ export function checkedLibrary(url: string): string {
   const { file, sources, sha256 }: KernelsRecord = JSON.parse(readFileSync(fileURLToPath(url), "utf8"));
   const path = fileURLToPath(new URL(file, url));
   if (sources !== record.sources) {
-    throw new Error(
+    throw failure(
+      "BACKEND_UNAVAILABLE",
       `Cannot use the native kernels "${path}": they are of another version of graft; install them again with it`,
     );
   }
   const found = createHash("sha256").update(readFileSync(path)).digest("hex");
   if (found !== sha256) {
-    throw new Error(
+    throw failure(
+      "BACKEND_UNAVAILABLE",
       `Cannot use the native kernels "${path}": they are damaged (SHA-256 ${found}, expected ${sha256}); install them again`,
     );
   }

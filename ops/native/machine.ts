@@ -7,6 +7,7 @@ import type { Machine } from "../wasm/machine.ts";
 import { functionsOf, SYMBOLS } from "./symbols.ts";
 import { isRefused } from "../../platform/files.ts";
 import { canOpenLibraries, type ForeignLibrary, openLibrary } from "../../platform/foreign_library.ts";
+import { failure } from "../../errors/error.ts";
 
 /**
  * Opens the library and starts its threads.
@@ -24,14 +25,18 @@ export function startNative(path: string, threads: number, sources?: string): Ma
   const hash = (made() >>> 0).toString(16).padStart(8, "0");
   if (sources !== undefined && hash !== sources.slice(0, 8)) {
     library.close();
-    throw new Error(
+    throw failure(
+      "BACKEND_UNAVAILABLE",
       `Cannot open the native kernels "${path}": they were built from other sources than these; build them again with ` +
         "'deno task native'",
     );
   }
   if (start_workers(threads - 1) !== 1) {
     library.close();
-    throw new Error("Cannot start the native backend: one is open in this thread; close it first");
+    throw failure(
+      "BACKEND_UNAVAILABLE",
+      "Cannot start the native backend: one is open in this thread; close it first",
+    );
   }
   const { view } = library;
   return {
@@ -63,7 +68,8 @@ function opened(path: string): ForeignLibrary {
     return openLibrary(path, SYMBOLS);
   } catch (error) {
     if (isRefused(error) || !canOpenLibraries()) throw error;
-    throw new Error(
+    throw failure(
+      "BACKEND_UNAVAILABLE",
       `Cannot open the native kernels "${path}": build them for this machine with 'deno task native' (it needs Rust), ` +
         "or use the wasm backend",
       { cause: error },
@@ -78,7 +84,8 @@ function opened(path: string): ForeignLibrary {
 export function libraryPath(): string {
   const here = import.meta.dirname;
   if (here === undefined) {
-    throw new Error(
+    throw failure(
+      "BACKEND_UNAVAILABLE",
       "Cannot look for native kernels: this package was not loaded from disk; clone it, run 'deno task native' and " +
         "give the library's path",
     );

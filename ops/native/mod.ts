@@ -14,6 +14,7 @@ import { libraryPath, startNative } from "./machine.ts";
 import { isRefused } from "../../platform/files.ts";
 import { canOpenLibraries, mayOpenLibraries } from "../../platform/foreign_library.ts";
 import { runtimeName } from "../../platform/runtime.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** How to run the native backend. */
 export interface NativeOptions {
@@ -74,7 +75,10 @@ export async function openNative(options: Pick<NativeOptions, "threads"> = {}): 
 
 function threadsOf({ threads = navigator.hardwareConcurrency }: NativeOptions): number {
   if (Number.isInteger(threads) && threads >= 1 && threads <= 1024) return threads;
-  throw new RangeError(`Expected threads to be an integer from 1 to 1024 but found ${threads}`);
+  throw rangeError(
+    "INVALID_ARGUMENT",
+    `Expected threads to be an integer from 1 to 1024 but found ${threads}`,
+  );
 }
 
 const started = (kernels: FoundKernels | undefined, threads: number): Backend =>

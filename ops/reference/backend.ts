@@ -20,6 +20,7 @@ import { adamw, uniform } from "./optimizer.ts";
 import { argmax, crossEntropy, crossEntropyGrad, reduce, softmax, softmaxGrad } from "./reduce.ts";
 import { walshHadamard } from "./walsh_hadamard.ts";
 import { bytesOf, type HostBytes, numbers, write } from "./storage.ts";
+import { failure } from "../../errors/error.ts";
 
 /**
  * A reference backend: every kernel in plain TypeScript, f64 inside.
@@ -42,7 +43,9 @@ export function reference(): Backend {
         held += bytes;
         return raw;
       } catch (cause) {
-        throw new Error(`Cannot allocate ${bytes} bytes: ${held} bytes are held already`, { cause });
+        throw failure("OUT_OF_MEMORY", `Cannot allocate ${bytes} bytes: ${held} bytes are held already`, {
+          cause,
+        });
       }
     },
     release(raw: Raw, bytes: number): void {

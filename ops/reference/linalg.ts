@@ -4,6 +4,7 @@
 import type { Operand } from "../../tensor/backend.ts";
 import { showShape } from "../../tensor/shape.ts";
 import { floats, numbers } from "./storage.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** A matrix as its columns. */
 type Columns = readonly Float64Array[];
@@ -41,7 +42,7 @@ export function qr(x: Operand, q: Operand, r: Operand): void {
 export function svd(x: Operand, u: Operand, s: Operand, vt: Operand): void {
   const [m, n] = x.shape as [number, number];
   if (numbers(x).some((value: number) => !Number.isFinite(value))) {
-    throw new RangeError(`Cannot svd ${showShape(x.shape)}: it has an entry that is not finite`);
+    throw rangeError("NOT_FINITE", `Cannot svd ${showShape(x.shape)}: it has an entry that is not finite`);
   }
   // A wide matrix is factored as the transpose of a tall one.
   const tall = m >= n;

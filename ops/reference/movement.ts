@@ -2,6 +2,7 @@
 import type { Operand } from "../../tensor/backend.ts";
 import { rowsAndWidth, size, strides } from "../../tensor/shape.ts";
 import { bytesOf, elements, floats, integers, numbers, numbersIn, walk } from "./storage.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** out axis i is x's axis axes[i]. */
 export function permute(x: Operand, axes: readonly number[], out: Operand): void {
@@ -89,5 +90,7 @@ export function scatterAddLast(x: Operand, ids: Operand, out: Operand): void {
 }
 
 function check(op: string, id: number, n: number): void {
-  if (id < 0 || id >= n) throw new RangeError(`Cannot ${op}: index ${id} is outside 0 to ${n - 1}`);
+  if (id < 0 || id >= n) {
+    throw rangeError("INVALID_TENSOR", `Cannot ${op}: index ${id} is outside 0 to ${n - 1}`);
+  }
 }

@@ -2,6 +2,7 @@
 import type { Operand, ReduceOp } from "../../tensor/backend.ts";
 import { rowsAndWidth } from "../../tensor/shape.ts";
 import { floats, integers, numbers } from "./storage.ts";
+import { rangeError } from "../../errors/error.ts";
 
 const FOLD: { readonly [op in ReduceOp]: readonly [number, (a: number, b: number) => number] } = {
   sum: [0, (a, b) => a + b],
@@ -135,7 +136,8 @@ export function crossEntropyGrad(
 function labelAt(labels: Int32Array, row: number, width: number): number {
   const label = labels[row]!;
   if (label !== IGNORED && (label < 0 || label >= width)) {
-    throw new RangeError(
+    throw rangeError(
+      "INVALID_TENSOR",
       `Cannot take the crossEntropy of label ${label} in row ${row}: labels are 0 to ${width - 1}, or -100`,
     );
   }

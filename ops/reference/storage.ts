@@ -7,6 +7,7 @@ import { byteLength } from "../../tensor/dtype.ts";
 import { type Shape, showShape, size } from "../../tensor/shape.ts";
 import { broadcastStrides } from "../../tensor/walk.ts";
 import { decode, encode, type Numbers } from "./codecs/mod.ts";
+import { typeError } from "../../errors/error.ts";
 
 /** A raw handle: bytes on their own buffer, so that every typed view is aligned. */
 export interface HostBytes {
@@ -30,13 +31,15 @@ export function numbersIn(x: Operand, from: number, to: number): Numbers {
 
 /** The f32 view of an operand that a kernel writes. @throws {TypeError} when it is not f32. */
 export function floats(out: Operand): Float32Array<ArrayBuffer> {
-  if (out.dtype !== "f32") throw new TypeError(`Expected an f32 operand but found ${out.dtype}`);
+  if (out.dtype !== "f32") {
+    throw typeError("INVALID_TENSOR", `Expected an f32 operand but found ${out.dtype}`);
+  }
   return new Float32Array(bytesOf(out).buffer, 0, size(out.shape));
 }
 
 /** The i32 view of an operand. @throws {TypeError} when it is not i32. */
 export function integers(x: Operand): Int32Array<ArrayBuffer> {
-  if (x.dtype !== "i32") throw new TypeError(`Expected an i32 operand but found ${x.dtype}`);
+  if (x.dtype !== "i32") throw typeError("INVALID_TENSOR", `Expected an i32 operand but found ${x.dtype}`);
   return new Int32Array(bytesOf(x).buffer, 0, size(x.shape));
 }
 
@@ -58,7 +61,8 @@ export function elements(x: Operand): Uint8Array | Uint16Array | Uint32Array {
     case "u8":
       return bytes;
     default:
-      throw new TypeError(
+      throw typeError(
+        "INVALID_TENSOR",
         `Expected a plain operand but found ${x.dtype} ${showShape(x.shape)}: cast it first`,
       );
   }

@@ -5,6 +5,7 @@
  * returned to the crate's allocator, which merges free neighbours.
  */
 import type { Machine } from "./machine.ts";
+import { failure } from "../../errors/error.ts";
 
 /** The location of a storage. `pointer` becomes 0 when it is released. */
 export interface Block {
@@ -64,7 +65,8 @@ export function arena(machine: () => Machine): Arena {
       pointer = take(size);
     }
     if (pointer === 0) {
-      throw new Error(
+      throw failure(
+        "OUT_OF_MEMORY",
         `Cannot allocate ${megabytes(bytes)}: ${megabytes(held)} are held and ${machine().limit}; ` +
           "release tensors, or use a quantized base or a smaller batch",
       );
@@ -83,7 +85,7 @@ export function arena(machine: () => Machine): Arena {
   return {
     allocate: (bytes) => ({ pointer: obtain(bytes) }),
     release(block, bytes): void {
-      if (block.pointer === 0) throw new Error(`Cannot release ${bytes} bytes twice`);
+      if (block.pointer === 0) throw failure("FREED", `Cannot release ${bytes} bytes twice`);
       give(block.pointer, bytes);
       block.pointer = 0;
     },

@@ -12,13 +12,14 @@ import { moveKernels } from "./moves.ts";
 import { productKernels } from "./products.ts";
 import { transformKernels } from "./transforms.ts";
 import { broadcastStrides, mergeAxes, words } from "../../tensor/walk.ts";
+import { failure, rangeError } from "../../errors/error.ts";
 
 /** A backend over a machine. */
 export function backend(started: Machine, name: "wasm" | "native"): Backend {
   let machine: Machine | undefined = started;
   const running = (): Machine => {
     if (machine) return machine;
-    throw new Error(`Cannot use this ${name} backend: it was closed`);
+    throw failure("FREED", `Cannot use this ${name} backend: it was closed`);
   };
   const memory = arena(running);
   const shared = context(running, memory);
@@ -27,7 +28,7 @@ export function backend(started: Machine, name: "wasm" | "native"): Backend {
   /** The bytes of a storage, as a view that must not outlive a call that allocates. */
   const view = (raw: Raw, offset: number, length: number): Uint8Array => {
     const { pointer } = raw as Block;
-    if (pointer === 0) throw new Error(`Cannot move ${length} bytes: the memory was released`);
+    if (pointer === 0) throw failure("FREED", `Cannot move ${length} bytes: the memory was released`);
     return running().view(pointer + offset, length);
   };
   const spec = (operands: readonly Operand[], out: Operand): number => {
@@ -38,7 +39,8 @@ export function backend(started: Machine, name: "wasm" | "native"): Backend {
     const n = size(labels.shape);
     const bad = kernels().first_outside(at(labels, "i32"), n, width, -100) >>> 0;
     if (bad < n) {
-      throw new RangeError(
+      throw rangeError(
+        "INVALID_TENSOR",
         `Cannot take the crossEntropy of the label in row ${bad}: labels are 0 to ${width - 1}, or -100`,
       );
     }

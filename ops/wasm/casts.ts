@@ -5,6 +5,7 @@ import { byteLength, type DType } from "../../tensor/dtype.ts";
 import { rowsAndWidth, size } from "../../tensor/shape.ts";
 import { DTYPE } from "./codes.ts";
 import type { Context } from "./context.ts";
+import { typeError } from "../../errors/error.ts";
 
 /** The kernels of this file. */
 export type CastKernels = Pick<Backend, "fill" | "copy" | "cast" | "adamw">;
@@ -73,7 +74,8 @@ const clampToInt = (value: number): number =>
 
 function refuse(dtype: DType): void {
   if (dtype === "q4_k" || dtype === "q5_k" || dtype === "q6_k") {
-    throw new TypeError(
+    throw typeError(
+      "INVALID_TENSOR",
       `Cannot encode to ${dtype}: it can only be read; encode to q8_0, q5_1, q5_0, q4_1 or q4_0`,
     );
   }

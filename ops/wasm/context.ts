@@ -7,6 +7,7 @@ import type { DType } from "../../tensor/dtype.ts";
 import { showShape } from "../../tensor/shape.ts";
 import type { Arena, Block } from "./arena.ts";
 import type { Kernels, Machine } from "./machine.ts";
+import { failure, typeError } from "../../errors/error.ts";
 
 /** The backend's internals, shared by its kernels. */
 export interface Context {
@@ -40,14 +41,15 @@ export function context(machine: () => Machine, memory: Arena): Context {
   const address = (x: Operand): number => {
     const { pointer } = x.raw as Block;
     if (pointer) return pointer;
-    throw new Error(`Cannot use a tensor ${showShape(x.shape)}: its memory was released`);
+    throw failure("FREED", `Cannot use a tensor ${showShape(x.shape)}: its memory was released`);
   };
   return {
     kernels: () => machine().kernels,
     address,
     at(x, dtype = "f32"): number {
       if (x.dtype === dtype) return address(x);
-      throw new TypeError(
+      throw typeError(
+        "INVALID_TENSOR",
         `Expected an ${dtype} operand but found ${x.dtype} ${showShape(x.shape)}: cast it first`,
       );
     },

@@ -3,6 +3,7 @@ import type { Backend, Operand } from "../../tensor/backend.ts";
 import { bitsOf } from "../../tensor/bits.ts";
 import { showShape, size } from "../../tensor/shape.ts";
 import type { Context } from "./context.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** The kernels of this file. */
 export type FactorKernels = Required<Pick<Backend, "qr" | "svd" | "orderStatistic">>;
@@ -17,7 +18,10 @@ export function factorKernels({ kernels, at }: Context): FactorKernels {
     svd(x: Operand, u: Operand, s: Operand, vt: Operand): void {
       const [m, n] = x.shape as [number, number];
       if (kernels().svd(at(x), m, n, at(u), at(s), at(vt)) !== 0) {
-        throw new RangeError(`Cannot svd ${showShape(x.shape)}: it has an entry that is not finite`);
+        throw rangeError(
+          "NOT_FINITE",
+          `Cannot svd ${showShape(x.shape)}: it has an entry that is not finite`,
+        );
       }
     },
     orderStatistic(x: Operand, rank: number, out: Operand): void {

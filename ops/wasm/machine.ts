@@ -5,6 +5,7 @@
  */
 import type * as Exports from "./lib/single_bg.wasm.d.ts";
 import record from "./lib/SOURCE_HASH.json" with { type: "json" };
+import { failure } from "../../errors/error.ts";
 
 /**
  * The crate's exports. Those that return an address or a size return a signed word: `>>> 0` makes it
@@ -141,9 +142,13 @@ export async function startThreaded(threads: number): Promise<Machine> {
     if (failures.length > 0 || performance.now() - start > PATIENCE) {
       const up = kernels.worker_count();
       stop();
-      throw new Error(`Cannot start ${workers.length} workers: ${up} came up; try { threads: 1 }`, {
-        cause: failures[0],
-      });
+      throw failure(
+        "BACKEND_FAILED",
+        `Cannot start ${workers.length} workers: ${up} came up; try { threads: 1 }`,
+        {
+          cause: failures[0],
+        },
+      );
     }
     await new Promise((done) => setTimeout(done, 1));
   }

@@ -23,6 +23,7 @@
 import type { Backend } from "../../tensor/backend.ts";
 import { backend } from "./backend.ts";
 import { startSingle, startThreaded } from "./machine.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** How to run the WASM backend. */
 export interface WasmOptions {
@@ -52,7 +53,10 @@ export interface WasmOptions {
 export async function wasm(options: WasmOptions = {}): Promise<Backend> {
   const threads = options.threads ?? defaultThreads();
   if (!Number.isInteger(threads) || threads < 1 || threads > 64) {
-    throw new RangeError(`Expected threads to be an integer from 1 to 64 but found ${threads}`);
+    throw rangeError(
+      "INVALID_ARGUMENT",
+      `Expected threads to be an integer from 1 to 64 but found ${threads}`,
+    );
   }
   return backend(await (threads === 1 ? startSingle() : startThreaded(threads)), "wasm");
 }

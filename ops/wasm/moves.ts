@@ -5,6 +5,7 @@ import { rowsAndWidth, showShape, size, strides } from "../../tensor/shape.ts";
 import { DTYPE } from "./codes.ts";
 import type { Context } from "./context.ts";
 import { mergeAxes, type Walk, words } from "../../tensor/walk.ts";
+import { rangeError, typeError } from "../../errors/error.ts";
 
 /** The kernels of this file. */
 export type MoveKernels = Pick<
@@ -43,7 +44,10 @@ export function moveKernels(context: Context): MoveKernels {
     // 0 is allowed in either case; with a limit of 0 no index is.
     const bad = limit > 0 ? kernels().first_outside(at(ids, "i32"), n, limit, 0) >>> 0 : 0;
     if (bad < n) {
-      throw new RangeError(`Cannot ${op}: index at position ${bad} is outside 0 to ${limit - 1}`);
+      throw rangeError(
+        "INVALID_TENSOR",
+        `Cannot ${op}: index at position ${bad} is outside 0 to ${limit - 1}`,
+      );
     }
   };
 
@@ -135,5 +139,8 @@ function unitOf(x: Operand): number {
   const units: { readonly [dtype in DType]?: number } = { f32: 4, i32: 4, f16: 2, bf16: 2, u8: 1 };
   const unit = units[x.dtype];
   if (unit !== undefined) return unit;
-  throw new TypeError(`Expected a plain operand but found ${x.dtype} ${showShape(x.shape)}: cast it first`);
+  throw typeError(
+    "INVALID_TENSOR",
+    `Expected a plain operand but found ${x.dtype} ${showShape(x.shape)}: cast it first`,
+  );
 }

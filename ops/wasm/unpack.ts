@@ -1,5 +1,6 @@
 /** Kernels that travel as text, because every runtime and bundler imports text, and no permission is needed to read it. */
 import { runtimeName } from "../../platform/runtime.ts";
+import { failure } from "../../errors/error.ts";
 
 /**
  * Compiles a module.
@@ -16,7 +17,8 @@ export async function unpacked(packed: string): Promise<WebAssembly.Module> {
   try {
     return await WebAssembly.compile(bytes);
   } catch (cause) {
-    throw new Error(
+    throw failure(
+      "BACKEND_UNAVAILABLE",
       `Cannot compile the kernels: ${runtimeName()} lacks instructions that they have (relaxed SIMD); ` +
         "Deno 2, Node 22, Bun 1.3 and browsers since 2024 have them",
       { cause },

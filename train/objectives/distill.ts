@@ -11,6 +11,7 @@
 import { type Batch, type Model, scope, type Synchronous, type Tensor } from "../../core/mod.ts";
 import { divide, klDivergence, logSoftmax, mean, multiply } from "../../ops/mod.ts";
 import { batchScores, type Objective } from "./objective.ts";
+import { rangeError, typeError } from "../../errors/error.ts";
 
 /** Who teaches, and how. */
 export interface DistillOptions {
@@ -44,9 +45,14 @@ export interface DistillOptions {
  */
 export function distill(options: DistillOptions): Objective {
   const { teacher, prompt = [], direction = "forward", temperature = 1 } = options;
-  if (!(temperature > 0)) throw new RangeError(`Expected a temperature above 0 but found ${temperature}`);
+  if (!(temperature > 0)) {
+    throw rangeError("INVALID_ARGUMENT", `Expected a temperature above 0 but found ${temperature}`);
+  }
   if (teacher === undefined && prompt.length === 0) {
-    throw new TypeError("Expected a teacher, or a prompt in front of the base as its own teacher");
+    throw typeError(
+      "INVALID_ARGUMENT",
+      "Expected a teacher, or a prompt in front of the base as its own teacher",
+    );
   }
   const spread = (logits: Tensor): Tensor => logSoftmax(divide(logits, temperature));
   return {
@@ -55,7 +61,8 @@ export function distill(options: DistillOptions): Objective {
     loss: ({ logits }, _, beside) => {
       const [taught, own] = [beside!, spread(logits)];
       if (taught.shape[1] !== own.shape[1]) {
-        throw new RangeError(
+        throw rangeError(
+          "INVALID_BATCH",
           `Cannot distill from a teacher with a vocabulary of ${taught.shape[1]}: the model has ${
             own.shape[1]
           }`,
@@ -71,7 +78,7 @@ export function distill(options: DistillOptions): Objective {
 function prompted(batch: Batch, prompt: readonly number[]): Batch {
   if (prompt.length === 0) return batch;
   if (batch.segmentIds !== undefined || batch.positionIds !== undefined) {
-    throw new RangeError("Cannot put a prompt before packed texts: use buckets");
+    throw rangeError("INVALID_BATCH", "Cannot put a prompt before packed texts: use buckets");
   }
   const { inputIds, attentionMask, labels } = batch;
   return {

@@ -14,6 +14,7 @@ import { add, divide, mean, multiply, negate, relu, square, subtract } from "../
 import { answerLogProbabilities, batchLogProbabilities, meanLogProbabilities } from "./log_probabilities.ts";
 import type { Objective, Scores } from "./objective.ts";
 import { halves, logSigmoid, pairCount, type PreferenceBatch, rewardMetrics } from "./preference.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** How pairs are compared. */
 export interface DpoOptions {
@@ -50,9 +51,12 @@ export interface DpoOptions {
  */
 export function dpo(options: DpoOptions = {}): Objective {
   const { beta = 0.1, loss = "sigmoid", labelSmoothing = 0, reference } = options;
-  if (!(beta > 0)) throw new RangeError(`Expected beta above 0 but found ${beta}`);
+  if (!(beta > 0)) throw rangeError("INVALID_ARGUMENT", `Expected beta above 0 but found ${beta}`);
   if (!(labelSmoothing >= 0 && labelSmoothing < 0.5)) {
-    throw new RangeError(`Expected labelSmoothing from 0 to below 0.5 but found ${labelSmoothing}`);
+    throw rangeError(
+      "INVALID_ARGUMENT",
+      `Expected labelSmoothing from 0 to below 0.5 but found ${labelSmoothing}`,
+    );
   }
   const lossOf = (h: Tensor, ratios: Tensor, scores: Scores): Tensor => {
     const scaled = multiply(h, beta);

@@ -31,6 +31,7 @@ import {
   zeros,
 } from "../../ops/mod.ts";
 import type { Objective, Scores } from "./objective.ts";
+import { rangeError, typeError } from "../../errors/error.ts";
 
 /** Makes vectors of a batch's texts [b, d]. */
 export type VectorsOf = (model: Model, batch: Batch, options: ForwardOptions) => Tensor;
@@ -127,7 +128,7 @@ export function ranking(
 export function triplet({ vectors, margin = 5 }: VectorObjective & { readonly margin?: number }): Objective {
   return objective(vectors, (columns) => {
     if (columns.length !== 3) {
-      throw new RangeError(`Expected triplets but found groups of ${columns.length} texts`);
+      throw rangeError("INVALID_BATCH", `Expected triplets but found groups of ${columns.length} texts`);
     }
     const [anchor, positive, negative] = columns as readonly [Tensor, Tensor, Tensor];
     return mean(relu(add(subtract(distance(anchor, positive), distance(anchor, negative)), margin)));
@@ -154,7 +155,9 @@ export function triplet({ vectors, margin = 5 }: VectorObjective & { readonly ma
  */
 export function cosent({ vectors, scale = 20 }: VectorObjective & { readonly scale?: number }): Objective {
   return objective(vectors, ([a, b], { similarities }) => {
-    if (similarities === undefined) throw new TypeError("Expected pairs with scores of how near they are");
+    if (similarities === undefined) {
+      throw typeError("INVALID_BATCH", "Expected pairs with scores of how near they are");
+    }
     const { backend } = a!;
     const cosines = multiply(sum(multiply(unit(a!), unit(b!)), { axis: -1 }), scale); // [n]
     const n = similarities.length;

@@ -4,6 +4,7 @@ import type { GroupFile } from "../groups.ts";
 import type { Rows } from "../rows.ts";
 import { IGNORED, type Tokens } from "../truncation.ts";
 import type { GroupBatch } from "./embedding.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** A group: an anchor, what belongs to it, perhaps what does not. */
 export interface TokenGroup {
@@ -75,7 +76,8 @@ function rowsOfGroups(
     const { texts } = group(n);
     if (n === 0) columns = texts.length;
     if (texts.length !== columns || columns < 2) {
-      throw new RangeError(
+      throw rangeError(
+        "INVALID_BATCH",
         `Expected groups of ${Math.max(2, columns)} texts but group ${n} has ${texts.length}`,
       );
     }

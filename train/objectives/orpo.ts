@@ -12,6 +12,7 @@ import { add, divide, log, mean, multiply, negate, subtract, tanh } from "../../
 import { answerLogProbabilities, meanLogProbabilities } from "./log_probabilities.ts";
 import type { Objective } from "./objective.ts";
 import { halves, logSigmoid, pairCount, rewardMetrics } from "./preference.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** How much the odds count. */
 export interface OrpoOptions {
@@ -37,7 +38,7 @@ export interface OrpoOptions {
  * ```
  */
 export function orpo({ beta = 0.1 }: OrpoOptions = {}): Objective {
-  if (!(beta > 0)) throw new RangeError(`Expected beta above 0 but found ${beta}`);
+  if (!(beta > 0)) throw rangeError("INVALID_ARGUMENT", `Expected beta above 0 but found ${beta}`);
   return {
     units: pairCount,
     loss: (scores, batch) => {

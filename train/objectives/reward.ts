@@ -10,6 +10,7 @@ import { type Tensor, tensor } from "../../core/mod.ts";
 import { add, mean, multiply, negate, reshape, square, subtract } from "../../ops/mod.ts";
 import type { Objective } from "./objective.ts";
 import { halves, logSigmoid, pairCount, type PreferenceBatch, rewardMetrics } from "./preference.ts";
+import { typeError } from "../../errors/error.ts";
 
 /** How rewards are learned. */
 export interface RewardOptions {
@@ -39,7 +40,10 @@ export function reward({ center = 0 }: RewardOptions = {}): Objective {
     units: pairCount,
     loss: ({ logits }, batch) => {
       if (logits.shape[1] !== 1) {
-        throw new TypeError(`Expected a model that gives a text one score but found ${logits.shape[1]}`);
+        throw typeError(
+          "INVALID_BATCH",
+          `Expected a model that gives a text one score but found ${logits.shape[1]}`,
+        );
       }
       const [chosen, rejected] = halves(reshape(logits, [-1]));
       const apart = subtract(chosen, rejected);

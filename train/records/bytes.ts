@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { type Duplex, Readable } from "node:stream";
 import { createGunzip } from "node:zlib";
 import { joined } from "./lines.ts";
+import { syntaxError, typeError } from "../../errors/error.ts";
 
 /** How a file is compressed, by its first bytes. */
 export type Compression = "gzip" | "zstd";
@@ -29,7 +30,7 @@ export async function firstBytes(file: string, count: number): Promise<Uint8Arra
 export async function* storedBytes(file: string, pieceSize: number = 1 << 16): AsyncGenerator<Uint8Array> {
   await using handle = await open(file);
   if ((await handle.stat()).isDirectory()) {
-    throw new TypeError(`Cannot read ${file}: it is a folder; give a file of JSON Lines in it`);
+    throw typeError("DATA_INVALID", `Cannot read ${file}: it is a folder; give a file of JSON Lines in it`);
   }
   const buffer = new Uint8Array(pieceSize);
   for (;;) {
@@ -53,7 +54,9 @@ export async function* contentBytes(file: string): AsyncGenerator<Uint8Array> {
   try {
     yield* compression === "gzip" ? gunzipped(storedBytes(file)) : zstdContent(storedBytes(file));
   } catch (cause) {
-    throw new SyntaxError(`Cannot unpack ${file}: ${compression}: ${(cause as Error).message}`, { cause });
+    throw syntaxError("DATA_INVALID", `Cannot unpack ${file}: ${compression}: ${(cause as Error).message}`, {
+      cause,
+    });
   }
 }
 

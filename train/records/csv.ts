@@ -2,6 +2,7 @@
 import type { JsonlRecord } from "../jsonl.ts";
 import { through } from "./bytes.ts";
 import { linesOf } from "./lines.ts";
+import { rangeError, syntaxError } from "../../errors/error.ts";
 
 /**
  * The rows below the heading, each cell as text. Quoted cells may hold line ends and quotes; a byte order mark
@@ -29,7 +30,8 @@ export async function* csvRecords(
       }
       row++;
       if (cells.length !== heading.length) {
-        throw new SyntaxError(
+        throw syntaxError(
+          "DATA_INVALID",
           `${file} row ${row}: it has ${cells.length} cells but the heading has ${heading.length}`,
         );
       }
@@ -47,14 +49,14 @@ export async function* csvRecords(
       ? "a quote does not close before the end of the file"
       : (error as Error).message;
     // The parser reads ahead of the rows that were taken, and counts the heading.
-    throw new SyntaxError(`${file} row ${records ?? row + 1}: ${reason}`, { cause: error });
+    throw syntaxError("DATA_INVALID", `${file} row ${records ?? row + 1}: ${reason}`, { cause: error });
   }
 }
 
 function checkHeading(names: readonly string[], file: string): readonly string[] {
   const twice = names.find((name, i) => names.indexOf(name) !== i);
   if (twice !== undefined) {
-    throw new RangeError(`Cannot read ${file}: two columns of its heading are named "${twice}"`);
+    throw rangeError("DATA_INVALID", `Cannot read ${file}: two columns of its heading are named "${twice}"`);
   }
   return names;
 }
@@ -66,7 +68,7 @@ async function checkText(chunks: AsyncIterable<Uint8Array>, file: string): Promi
     try {
       decoder.decode(bytes);
     } catch (cause) {
-      throw new SyntaxError(`${file} line ${line}: the bytes are not UTF-8`, { cause });
+      throw syntaxError("DATA_INVALID", `${file} line ${line}: the bytes are not UTF-8`, { cause });
     }
   }
 }

@@ -1,6 +1,7 @@
 /** The data files that a path means: itself, or those of a folder. */
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { rangeError } from "../../errors/error.ts";
 
 /** The forms of files. */
 export type FileForm = "jsonl" | "json" | "csv" | "tsv" | "parquet";
@@ -44,7 +45,8 @@ export async function dataFiles(path: string): Promise<readonly string[]> {
     .filter((file) => !file.slice(path.length).split(/[\\/]/).some((part) => part.startsWith(".")))
     .sort((a, b) => a < b ? -1 : 1);
   if (found.length === 0) {
-    throw new RangeError(
+    throw rangeError(
+      "DATA_INVALID",
       `Cannot read ${path}: the folder has no .jsonl, .json, .csv, .tsv or .parquet file, plain or with .gz or .zst`,
     );
   }

@@ -1,5 +1,6 @@
 /** The elements of a JSON array one at a time, so that an array may be larger than memory. */
 import { joined } from "./lines.ts";
+import { syntaxError } from "../../errors/error.ts";
 
 const QUOTE = 34, BACKSLASH = 92, COMMA = 44, OPEN = 91, CLOSE = 93, OPEN_OBJECT = 123, CLOSE_OBJECT = 125;
 
@@ -31,7 +32,7 @@ export async function* elementsOf(chunks: AsyncIterable<Uint8Array>, name: strin
         continue;
       }
       if (ended) {
-        if (!isSpace(byte)) throw new SyntaxError(`${name}: something follows the JSON array`);
+        if (!isSpace(byte)) throw syntaxError("DATA_INVALID", `${name}: something follows the JSON array`);
         continue;
       }
       if (byte === QUOTE) inText = true;
@@ -50,7 +51,7 @@ export async function* elementsOf(chunks: AsyncIterable<Uint8Array>, name: strin
     }
     if (!ended && depth > 0) pending.push(chunk.slice(from));
   }
-  if (!ended) throw new SyntaxError(`${name} row ${row + 1}: the JSON array is cut off`);
+  if (!ended) throw syntaxError("DATA_INVALID", `${name} row ${row + 1}: the JSON array is cut off`);
 }
 
 const isSpace = (byte: number): boolean => byte === 32 || byte === 9 || byte === 10 || byte === 13;

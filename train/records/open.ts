@@ -17,6 +17,7 @@ import {
 } from "../jsonl.ts";
 import { checkRegularFile } from "../regular_file.ts";
 import { isPlainJsonl, readRecords } from "./read.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /**
  * Opens the records of a file or folder. `visit` is called once with each of them and awaited, for instance to check its fields.
@@ -94,7 +95,10 @@ async function copiedRecords(
       record(n) {
         const [start, end] = [offsets[n], offsets[n + 1]];
         if (start === undefined || end === undefined) {
-          throw new RangeError(`Cannot read record ${n} of ${path}: it has records 0 to ${count - 1}`);
+          throw rangeError(
+            "DATA_INVALID",
+            `Cannot read record ${n} of ${path}: it has records 0 to ${count - 1}`,
+          );
         }
         const bytes = new Uint8Array(end - start);
         readAt(handle, start, bytes);

@@ -1,6 +1,7 @@
 /** Rows of Parquet files as records: `hyparquet` reads them, one group of rows at a time. */
 import { open } from "node:fs/promises";
 import type { JsonlRecord } from "../jsonl.ts";
+import { rangeError, syntaxError, typeError } from "../../errors/error.ts";
 
 /** Rows that are decoded together, where a group of rows has more. */
 const AT_ONCE = 4096;
@@ -24,7 +25,7 @@ export async function* parquetRecords(file: string): AsyncGenerator<JsonlRecord>
     slice: async (start: number, end: number = size): Promise<ArrayBuffer> => {
       const bytes = new Uint8Array(Math.max(0, end - start));
       const { bytesRead } = await handle.read(bytes, 0, bytes.length, start);
-      if (bytesRead < bytes.length) throw new RangeError("the file is cut off");
+      if (bytesRead < bytes.length) throw rangeError("DATA_INVALID", "the file is cut off");
       return bytes.buffer;
     },
   };
@@ -32,14 +33,16 @@ export async function* parquetRecords(file: string): AsyncGenerator<JsonlRecord>
     try {
       return await what();
     } catch (cause) {
-      throw new SyntaxError(`Cannot read ${file} as Parquet: ${(cause as Error).message}`, { cause });
+      throw syntaxError("DATA_INVALID", `Cannot read ${file} as Parquet: ${(cause as Error).message}`, {
+        cause,
+      });
     }
   };
   const metadata = await read(() => parquetMetadataAsync(source));
   const columns = metadata.schema[0] === undefined ? [] : topColumns(metadata.schema);
   const twice = columns.find((name, i) => columns.indexOf(name) !== i);
   if (twice !== undefined) {
-    throw new RangeError(`Cannot read ${file}: two of its columns are named "${twice}"`);
+    throw rangeError("DATA_INVALID", `Cannot read ${file}: two of its columns are named "${twice}"`);
   }
   let before = 0;
   for (const group of metadata.row_groups) {
@@ -84,7 +87,7 @@ function plain(cell: unknown, where: string, name: string): unknown {
   }
   if (cell instanceof Date) return cell.toISOString();
   if (cell instanceof Uint8Array) {
-    throw new TypeError(`${where}: column "${name}" holds bytes that are no text`);
+    throw typeError("DATA_INVALID", `${where}: column "${name}" holds bytes that are no text`);
   }
   if (ArrayBuffer.isView(cell)) {
     return Array.from(cell as Uint8Array, (x) => plain(x, where, name));

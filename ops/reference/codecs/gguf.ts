@@ -16,6 +16,7 @@
  */
 import { ggufBlock, type GgufType } from "../../../tensor/dtype.ts";
 import { encodeF16, f16Value } from "./half.ts";
+import { typeError } from "../../../errors/error.ts";
 
 const f = Math.fround;
 
@@ -129,7 +130,8 @@ const signed = (byte: number): number => (byte << 24) >> 24;
  */
 export function encodeGguf(dtype: GgufType, values: Float32Array): Uint8Array<ArrayBuffer> {
   if (dtype === "q4_k" || dtype === "q5_k" || dtype === "q6_k") {
-    throw new TypeError(
+    throw typeError(
+      "INVALID_TENSOR",
       `Cannot encode to ${dtype}: it can only be read; encode to q8_0, q5_1, q5_0, q4_1 or q4_0`,
     );
   }
