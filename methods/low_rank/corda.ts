@@ -27,7 +27,7 @@ import {
   type Tensor,
   tensor,
 } from "../../core/mod.ts";
-import { completed, count, oneOf, option } from "../../core/options/mod.ts";
+import { count, oneOf, option } from "../../core/options/mod.ts";
 import {
   abs,
   add,
@@ -50,6 +50,7 @@ import { lora, LORA_SHARED, loraRank, loraScale, LOW_RANK } from "./lora.ts";
 import { onOriginal } from "./on_original.ts";
 import {
   changedBytes,
+  completedOptions,
   type Prepared,
   prepareDifference,
   type PreparedOptions,
@@ -89,9 +90,7 @@ export async function corda<M extends Model>(
   batches: Iterable<Batch>,
   options: CordaOptions = {},
 ): Promise<Prepared<M>> {
-  const { key = 0, ...own } = options;
-  const given = completed("corda", own as Readonly<Record<string, unknown>>, cordaDefinition.options);
-  const { mode, ...rest } = { ...given, key } as CordaOptions;
+  const { mode, ...rest } = completedOptions(cordaDefinition, options);
   const contexts = await covariancesOf(model, batches, freshTargets(model.spec, rest));
   return await prepareDifference(cordaDefinition, model, rest, (w, { path }) => {
     const n = w.shape[1]!;

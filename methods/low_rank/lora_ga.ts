@@ -34,7 +34,7 @@ import {
   tensor,
   type Tree,
 } from "../../core/mod.ts";
-import { count, filled, given, oneOf, option, positive } from "../../core/options/mod.ts";
+import { count, given, oneOf, option, positive } from "../../core/options/mod.ts";
 import { add, factorised, gatherRows, integers, multiply, svd, transpose } from "../../ops/mod.ts";
 import { defineLinear } from "../shared/define_linear.ts";
 import { zeros } from "../shared/initial.ts";
@@ -42,6 +42,7 @@ import { lora, LORA_RANK, LORA_SHARED, loraRank, LOW_RANK } from "./lora.ts";
 import { onOriginal } from "./on_original.ts";
 import {
   changedBytes,
+  completedOptions,
   type Prepared,
   prepareDifference,
   type PreparedOptions,
@@ -94,8 +95,9 @@ export async function loraGa<M extends Model>(
   batches: Iterable<Batch>,
   options: LoraGaOptions = {},
 ): Promise<Prepared<M>> {
-  const { direction: _, scale: __, gamma: ___, ...rest } = options;
-  const starts = await startingFactors(model, batches, options);
+  const known = completedOptions(loraGaDefinition, options) as Required<LoraGaOptions>;
+  const { direction: _, scale: __, gamma: ___, ...rest } = known;
+  const starts = await startingFactors(model, batches, known);
   return await prepareDifference(loraGaDefinition, model, rest, ({ backend }, { path }) => {
     const { a, b } = starts.get(path)!;
     return {
@@ -112,7 +114,7 @@ type Start = Readonly<Record<keyof Factors, { readonly numbers: Float32Array; re
 async function startingFactors(
   model: Model,
   batches: Iterable<Batch>,
-  options: LoraGaOptions,
+  options: Required<LoraGaOptions>,
 ): Promise<ReadonlyMap<string, Start>> {
   const places = freshTargets(model.spec, options);
   for (const place of places) checkTriples(place, options);
@@ -160,12 +162,8 @@ async function sumOfGradients(
 function factorsOf(
   gradient: Tensor,
   r: number,
-  options: LoraGaOptions,
+  { direction, scale, gamma }: Required<LoraGaOptions>,
 ): Factors {
-  const { direction, scale, gamma } = filled(
-    options as Readonly<Record<string, unknown>>,
-    loraGaDefinition.options,
-  ) as Required<LoraGaOptions>;
   const { u, vt } = svd(gradient);
   const s = scale === "unit" ? 1 : (gradient.shape[0]! ** 0.25) / Math.sqrt(gamma);
   const [rows, columns] = TRIPLES[direction](r);

@@ -27,6 +27,7 @@ import { lora, LORA_SHARED, loraRank, loraScale, LOW_RANK } from "./lora.ts";
 import { onOriginal } from "./on_original.ts";
 import {
   changedBytes,
+  completedOptions,
   type Prepared,
   prepareDifference,
   type PreparedOptions,
@@ -62,7 +63,11 @@ export interface PissaOptions extends PreparedOptions {
  * ```
  */
 export async function pissa<M extends Model>(model: M, options: PissaOptions = {}): Promise<Prepared<M>> {
-  const { svd: how = "exact", quantize, ...rest } = options;
+  const { quantize, ...given } = options;
+  const { svd: how = "exact", ...rest } = completedOptions<Omit<PissaOptions, "quantize">>(
+    pissaDefinition,
+    given,
+  );
   const seed = keyOf(options.key ?? 0);
   const decompose = (w: Tensor, place: MatrixPlace): Svd => {
     const rank = loraRank(place.path, rest);

@@ -28,7 +28,7 @@ import {
   type Tensor,
   type Tree,
 } from "../../core/mod.ts";
-import type { Filled } from "../../core/options/mod.ts";
+import { completed, type Filled } from "../../core/options/mod.ts";
 import { negate } from "../../ops/mod.ts";
 import { fixedWeights } from "../selective/fixed_weights.ts";
 import { lora, type LoraOptions, loraRank } from "./lora.ts";
@@ -54,6 +54,18 @@ export interface Prepared<M extends Model> {
 export interface PreparedOptions extends Omit<LoraOptions, "initialization"> {
   /** Seed for random choices. Default 0. */
   readonly key?: Key | number;
+}
+
+/**
+ * The options with the definition's defaults; the key is none of them.
+ *
+ * @throws {RangeError} on an unknown name, or a value that its schema does not accept.
+ */
+export function completedOptions<O extends PreparedOptions>(
+  { name, options: known }: MethodDefinition,
+  { key = 0, ...own }: O,
+): O {
+  return { ...completed(name, own as Readonly<Record<string, unknown>>, known), key } as O;
 }
 
 /**

@@ -31,6 +31,12 @@ Deno.test("loraGa() refuses a rank above half a layer's smaller size, and data w
       /twice 7 triples .*v_proj" \[12, 24\]: choose a rank of at most 6/,
     ],
     [[], { rank: 2 }, /there are no batches/],
+    [
+      batches,
+      { direction: "BrAr" as "ArBr" },
+      /^RangeError: Expected lora-ga's option "direction" to be "ArB2r", .*"BrAr"$/,
+    ],
+    [batches, { gama: 1 } as LoraGaOptions, /lora-ga has no option "gama": did you mean "gamma"/],
     [[{ inputIds: [[1, 2]] }], { rank: 2 }, /no token of the batch has a label/],
     [batches, { targets: ["nowhere"] }, /"nowhere" matches no layer/],
   ];

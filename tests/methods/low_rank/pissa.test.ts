@@ -45,6 +45,10 @@ Deno.test("pissa() refuses a rank above a layer's smaller size", async () => {
     pissa(model, { rank: 13, targets: ["v_proj"] }),
     /rank 13 from ".*v_proj" \[12, 24\]: choose at most 12/,
   );
+  await assert.rejects(
+    pissa(model, { svd: "fast" as "exact" }),
+    /^RangeError: Expected pissa's option "svd" to be "exact" or .* but found "fast"$/,
+  );
   assert.equal(memory(model.backend).live, before);
   model.dispose();
   const llama = tinyLlama(reference(), 1);
