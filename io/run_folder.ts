@@ -7,6 +7,7 @@
  *     metrics.jsonl                                                one line per step or evaluation
  *     checkpoint/state.safetensors                                 the state from which the run continues
  *     checkpoint/start/                                            the starting point, after earlier stages
+ *     checkpoint/reference/                                        what the reference of preference tuning says of the answers
  *     checkpoint/best.safetensors                                  the best parameters so far, if there are evaluations
  *
  * A finished run has no checkpoint, unless it is asked for: it would be many times the size of the adapter.
@@ -26,6 +27,8 @@ export interface RunFolder {
   readonly path: string;
   /** The starting point of the run, after earlier stages. */
   readonly start: string;
+  /** What was computed of the reference of preference tuning. */
+  readonly references: string;
   readonly state: string;
   readonly best: string;
   readonly metrics: string;
@@ -98,6 +101,7 @@ function runFolder(path: string, target: string): RunFolder {
   return {
     path,
     start: `${path}/checkpoint/start`,
+    references: `${path}/checkpoint/reference`,
     state,
     best: `${path}/checkpoint/best.safetensors`,
     metrics: `${path}/metrics.jsonl`,

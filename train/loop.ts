@@ -26,7 +26,7 @@ import { collate } from "./collate.ts";
 import { resident } from "./moments.ts";
 import { loadedLossScale, nextLossScale, storedLossScale, unscaled } from "./loss_scale.ts";
 import { adamw } from "./optimizer.ts";
-import { PIECE_TOKENS } from "./pieces.ts";
+import { mostTokens } from "./pieces.ts";
 import { measured, type Pass } from "./passes.ts";
 import type { Rows } from "./rows.ts";
 import { checkSame } from "./same_parameters.ts";
@@ -71,7 +71,7 @@ export async function startTraining<P extends Tree>(
   const order: BatchOptions = {
     batching: options.batching,
     accumulate: options.accumulate ?? 1,
-    pieceTokens: rows.together ? Infinity : options.pieceTokens ?? PIECE_TOKENS,
+    pieceTokens: mostTokens(rows, options.pieceTokens),
     key: fold(seed, "order"),
   };
   const epochs = options.epochs ?? 1;

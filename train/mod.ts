@@ -42,7 +42,7 @@ export type { EncodeOptions, ExampleTokenizer } from "./example_tokenizer.ts";
 export * from "./shuffle.ts";
 export { bucketBatches, type Buckets, type Row } from "./buckets.ts";
 export * from "./packing.ts";
-export { PIECE_TOKENS, piecesOf } from "./pieces.ts";
+export { mostTokens, PIECE_TOKENS, piecesOf } from "./pieces.ts";
 export { alone, gatherJson, type World } from "./world.ts";
 export * from "./batches.ts";
 export type { ExampleSizes, MicroBatch } from "./micro_batch.ts";
@@ -81,8 +81,8 @@ export {
   preferenceRows,
   preferenceRowsFrom,
   type TokenPair,
-  withReference,
 } from "./objectives/preference_rows.ts";
+export { type ReferenceStore, withReference } from "./objectives/reference_rows.ts";
 export * from "./text_rows.ts";
 export * from "./optimizer.ts";
 export * from "./clip.ts";

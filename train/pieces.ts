@@ -3,9 +3,27 @@
  * how many processes there are, so that the same sums are taken by one process and by many.
  */
 import type { ExampleSizes, MicroBatch } from "./micro_batch.ts";
+import type { Rows } from "./rows.ts";
 
 /** Most tokens of a piece, padding included, where nothing else is said. */
 export const PIECE_TOKENS = 512;
+
+/**
+ * Most tokens of a piece by the lengths of its rows, which may be several texts in a batch, or have to stay together.
+ *
+ * @example
+ * ```ts
+ * import { mostTokens } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * assert.deepEqual([mostTokens({}), mostTokens({ textsInRow: 2 }), mostTokens({ together: true })], [512, 256, Infinity]);
+ * ```
+ */
+export function mostTokens(
+  { together, textsInRow = 1 }: Pick<Rows, "together" | "textsInRow">,
+  most: number = PIECE_TOKENS,
+): number {
+  return together ? Infinity : most / textsInRow;
+}
 
 /**
  * A micro-batch as pieces of at most `most` tokens, padding included, and of one row at least: consecutive rows, nearly as many

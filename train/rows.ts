@@ -20,6 +20,8 @@ export interface Rows {
   readonly targets: ArrayLike<number>;
   /** Whether the rows of a micro-batch are compared with each other, so that it must stay whole. */
   readonly together?: true;
+  /** How many texts of its length a row is in a batch; default 1. */
+  readonly textsInRow?: number;
   /** Ids and labels of row n. */
   tokens(n: number): Tokens;
   /** The batch of some rows, where it is not a language modelling batch; `pad` is the token to pad with. */
@@ -88,6 +90,7 @@ export function pickRows(rows: Rows, numbers: readonly number[]): Rows {
     targets: Uint32Array.from(numbers, (n) => rows.targets[n]!),
     tokens: (i) => rows.tokens(numbers[i]!),
     ...rows.together && { together: rows.together },
+    ...rows.textsInRow !== undefined && { textsInRow: rows.textsInRow },
     ...rows.batch && { batch: (some, pad) => rows.batch!(some.map((i) => numbers[i]!), pad) },
   };
 }

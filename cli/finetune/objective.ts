@@ -7,22 +7,17 @@ import {
   dpo,
   type Objective,
   orpo,
-  type PreferenceBatch,
   ranking,
   reward,
-  type Rows,
   triplet,
   type VectorsOf,
-  withReference,
 } from "../../train/mod.ts";
 import { UsageError } from "../../tuning/usage_error.ts";
-import type { Data } from "../data.ts";
 import { dtypeOf, localSource } from "../load.ts";
 import { modelSource } from "../model_source.ts";
 import { loadModel } from "../../io/load_model.ts";
 import { localCopy } from "../../io/local_path.ts";
 import { embedBatch, type Embedder, embedderOf, embeddingForm } from "../../io/sentence_transformers.ts";
-import { note } from "../terminal/output.ts";
 import { isEmbedding, isPreference, type ObjectiveFlags } from "./objective_flags.ts";
 import type { FinetuneFlags } from "./settings.ts";
 import { rangeError } from "../../errors/error.ts";
@@ -152,25 +147,3 @@ function checkVocabulary(name: string, teacher: Tokenizer, own: Tokenizer): void
     );
   }
 }
-
-/**
- * The data with the log-probabilities of its answers under the reference, where the objective compares with one: computed once,
- * before the run, since they do not change.
- */
-export async function withReferences<D extends Data>(
-  flags: FinetuneFlags,
-  data: D,
-  reference: Model,
-  pad: number,
-): Promise<D> {
-  if (flags.objective !== "dpo" && flags.objective !== "ipo") return data;
-  const pairs = data.train.count + data.heldOut.count;
-  note(`Computing the reference's log-probabilities of ${pairs} pairs`);
-  const known = async (rows: Rows): Promise<Rows> =>
-    rows.count === 0
-      ? rows
-      : await withReference(rows as PairRows, reference, { batchSize: flags.batchSize, pad });
-  return { ...data, train: await known(data.train), heldOut: await known(data.heldOut) };
-}
-
-type PairRows = Rows & { batch(numbers: readonly number[], pad: number): PreferenceBatch };

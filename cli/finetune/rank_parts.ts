@@ -9,7 +9,7 @@ import { temporaryFolder } from "../../platform/temporary.ts";
 import { type Backend, key } from "../../core/mod.ts";
 import {
   gatherJson,
-  PIECE_TOKENS,
+  mostTokens,
   planEpoch,
   type Rows,
   type TrainOptions,
@@ -34,6 +34,7 @@ export function rankFolder(folder: RunFolder, { rank }: World): RunFolder {
   return {
     path: own,
     start: `${own}/checkpoint/start`,
+    references: `${own}/checkpoint/reference`,
     state: `${own}/checkpoint/state.safetensors`,
     best: `${own}/checkpoint/best.safetensors`,
     metrics: `${own}/metrics.jsonl`,
@@ -72,7 +73,7 @@ export function checkWork(
   options: Pick<TrainOptions, "batching" | "accumulate" | "pieceTokens">,
 ): void {
   if (size === 1) return;
-  const { batching, accumulate = 1, pieceTokens = rows.together ? Infinity : PIECE_TOKENS } = options;
+  const { batching, accumulate = 1, pieceTokens = mostTokens(rows) } = options;
   const steps = planEpoch(rows, { batching, accumulate, pieceTokens, key: key(0) }, 0);
   const pieces = Math.max(...steps.map(({ microBatches }) => microBatches.length));
   if (pieces < size) {

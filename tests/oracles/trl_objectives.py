@@ -9,7 +9,8 @@ golden/trl_objectives/{name}.safetensors: the gradients of the adapter's paramet
 
 DPO's losses are DPOTrainer's, with the base as the reference, reward models' RewardTrainer's. trl smooths labels of DPO in its "robust" and
 "aot" losses alone: with one pair in a batch, where there is nothing to sort, "aot" is the smoothed sigmoid loss, so "smoothed" is its mean
-over batches of one pair. ORPO's log-probabilities and odds are ORPOTrainer's; its likelihood is the mean over the tokens of each chosen answer, as in the paper,
+over batches of one pair. Their "kl" is the estimate of GRPOTrainer's per-token divergence on the log-probabilities of the answers'
+tokens, in the mean over the tokens of each answer, then over answers. ORPO's log-probabilities and odds are ORPOTrainer's; its likelihood is the mean over the tokens of each chosen answer, as in the paper,
 where trl takes the mean over all tokens of a batch, prompts included. Distillation is GKDTrainer's generalized_jsd_loss at its ends, times the square of the temperature.
 """
 import json
@@ -27,6 +28,7 @@ from transformers import (
 from trl import DPOConfig, DPOTrainer, RewardConfig, RewardTrainer
 from trl.experimental.gkd import GKDTrainer
 from trl.experimental.orpo import ORPOTrainer
+from trl.trainer.utils import selective_log_softmax
 
 ROOT = Path(__file__).parent / "golden"
 OUT = Path(__file__).parent / "golden" / "trl_objectives"
@@ -94,7 +96,21 @@ def dpo(name, options, **config):
     loss = sum(trainer._compute_loss(model, batch(part), False) for part in parts) / len(parts)
     metrics = trainer._metrics["eval"]
     told = {key: sum(metrics[f"rewards/{key}"]) / len(parts) for key in ("chosen", "rejected", "margins", "accuracies")}
+    told["kl"] = divergence(model)
     record(name, "dpo", options, model, loss, told)
+
+
+def divergence(model):
+    """GRPOTrainer: per_token_kl = exp(ref - own) - (ref - own) - 1."""
+    b = batch(PAIRS)
+    inputs = {"input_ids": b["input_ids"], "attention_mask": b["attention_mask"]}
+    with torch.no_grad():
+        own = selective_log_softmax(model(**inputs).logits[:, :-1], b["input_ids"][:, 1:])
+        with model.disable_adapter():
+            ref = selective_log_softmax(model(**inputs).logits[:, :-1], b["input_ids"][:, 1:])
+    mask = b["completion_mask"][:, 1:]
+    per_token = torch.exp(ref - own) - (ref - own) - 1
+    return ((per_token * mask).sum(1) / mask.sum(1)).mean().item()
 
 
 dpo("sigmoid", {"beta": 0.3}, beta=0.3)

@@ -8,10 +8,18 @@
  *     robust   (−(1 − ε) log σ(β h) + ε log σ(−β h)) / (1 − 2 ε)   (Chowdhury et al. 2024, arXiv 2403.00409)
  *
  * ε, the share of pairs that are labelled the wrong way round, is 0 by default. IPO divides by the answers' lengths in tokens, as in TRL.
+ * Besides rewards the metrics have `kl`, how far the model is from its reference: by token π_ref / π − 1 − log π_ref / π, the estimate
+ * that TRL's GRPO logs under this name (Schulman 2020, joschu.net/blog/kl-approx.html), in the mean over the tokens of each answer, then over
+ * answers. It is 0 for equal models and never below.
  */
-import { type Model, type Tensor, tensor } from "../../core/mod.ts";
-import { add, divide, mean, multiply, negate, relu, square, subtract } from "../../ops/mod.ts";
-import { answerLogProbabilities, batchLogProbabilities, meanLogProbabilities } from "./log_probabilities.ts";
+import { detach, type Model, type Tensor, tensor } from "../../core/mod.ts";
+import { add, divide, exp, mean, multiply, negate, relu, square, subtract } from "../../ops/mod.ts";
+import {
+  batchLogProbabilities,
+  meansOfTexts,
+  sumsOfTexts,
+  tokenLogProbabilities,
+} from "./log_probabilities.ts";
 import type { Objective, Scores } from "./objective.ts";
 import { halves, logSigmoid, pairCount, type PreferenceBatch, rewardMetrics } from "./preference.ts";
 import { rangeError } from "../../errors/error.ts";
@@ -73,7 +81,7 @@ export function dpo(options: DpoOptions = {}): Objective {
       case "hinge":
         return relu(add(negate(scaled), 1));
       case "ipo": {
-        const [chosen, rejected] = halves(meanLogProbabilities(ratios, scores));
+        const [chosen, rejected] = halves(meansOfTexts(ratios, scores));
         return square(subtract(subtract(chosen, rejected), 1 / (2 * beta)));
       }
       default:
@@ -84,17 +92,25 @@ export function dpo(options: DpoOptions = {}): Objective {
     units: pairCount,
     beside: (batch, base) => referenceOf(batch, reference ?? base),
     loss: (scores, batch, beside) => {
-      const ratios = subtract(answerLogProbabilities(scores, batch.inputIds.length), beside!); // [2n]
+      const count = batch.inputIds.length;
+      const apart = subtract(tokenLogProbabilities(scores), beside!); // [labels]
+      const ratios = sumsOfTexts(apart, scores, count); // [2n]
       const [chosen, rejected] = halves(ratios);
       return {
         loss: mean(lossOf(subtract(chosen, rejected), ratios, scores)),
-        metrics: rewardMetrics(multiply(chosen, beta), multiply(rejected, beta)),
+        metrics: {
+          ...rewardMetrics(multiply(chosen, beta), multiply(rejected, beta)),
+          kl: mean(meansOfTexts(sumsOfTexts(divergence(detach(apart)), scores, count), scores)),
+        },
       };
     },
   };
 }
 
-/** The reference's log-probabilities of a batch [2n]: as told, or computed. */
+/** exp(−r) − 1 + r of log-ratios r. */
+const divergence = (r: Tensor): Tensor => add(subtract(exp(negate(r)), 1), r);
+
+/** The reference's log-probabilities of a batch's labels [labels]: as told, or computed. */
 function referenceOf({ reference, ...batch }: PreferenceBatch, model: Model): Tensor {
   return reference === undefined
     ? batchLogProbabilities(model, batch)

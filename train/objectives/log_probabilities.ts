@@ -1,4 +1,4 @@
-/** Log-probabilities of whole answers: log π(y | x), the sum over the labels of a text. */
+/** Log-probabilities of answers: log π(y | x), the sum over the labels of a text. */
 import { type Batch, type Model, type Tensor, tensor } from "../../core/mod.ts";
 import { crossEntropy, divide, integers, negate, scatterAddRows } from "../../ops/mod.ts";
 import { batchScores, type Scores } from "./objective.ts";
@@ -18,14 +18,22 @@ import { batchScores, type Scores } from "./objective.ts";
  * assert.ok(Math.abs(sums[1]! + Math.log(4)) < 1e-6);
  * ```
  */
-export function answerLogProbabilities({ logits, ids, texts }: Scores, count: number): Tensor {
-  const { backend } = logits;
-  const each = negate(crossEntropy(logits, integers(ids, backend)));
-  return scatterAddRows(each, integers(texts, backend), count, []);
+export function answerLogProbabilities(scores: Scores, count: number): Tensor {
+  return sumsOfTexts(tokenLogProbabilities(scores), scores, count);
+}
+
+/** The log-probability of each label [labels]. */
+export function tokenLogProbabilities({ logits, ids }: Scores): Tensor {
+  return negate(crossEntropy(logits, integers(ids, logits.backend)));
+}
+
+/** Sums over the labels of each text [b]. */
+export function sumsOfTexts(each: Tensor, { texts }: Pick<Scores, "texts">, count: number): Tensor {
+  return scatterAddRows(each, integers(texts, each.backend), count, []);
 }
 
 /** The mean over the labels of each text [b], from their sums. */
-export function meanLogProbabilities(sums: Tensor, { texts }: Pick<Scores, "texts">): Tensor {
+export function meansOfTexts(sums: Tensor, { texts }: Pick<Scores, "texts">): Tensor {
   return divide(sums, labelCounts(texts, sums));
 }
 
@@ -36,7 +44,7 @@ function labelCounts(texts: readonly number[], like: Tensor): Tensor {
   return tensor(counts.map((count) => Math.max(1, count)), { backend: like.backend });
 }
 
-/** log π(y | x) of each row of a batch under a model, [b]. */
+/** log π of each labelled token of a batch under a model [labels], text after text. */
 export function batchLogProbabilities(model: Model, batch: Batch): Tensor {
-  return answerLogProbabilities(batchScores(model, batch), batch.inputIds.length);
+  return tokenLogProbabilities(batchScores(model, batch));
 }

@@ -9,7 +9,7 @@
  */
 import type { Tensor } from "../../core/mod.ts";
 import { add, divide, log, mean, multiply, negate, subtract, tanh } from "../../ops/mod.ts";
-import { answerLogProbabilities, meanLogProbabilities } from "./log_probabilities.ts";
+import { answerLogProbabilities, meansOfTexts } from "./log_probabilities.ts";
 import type { Objective } from "./objective.ts";
 import { halves, logSigmoid, pairCount, rewardMetrics } from "./preference.ts";
 import { rangeError } from "../../errors/error.ts";
@@ -43,7 +43,7 @@ export function orpo({ beta = 0.1 }: OrpoOptions = {}): Objective {
     units: pairCount,
     loss: (scores, batch) => {
       const sums = answerLogProbabilities(scores, batch.inputIds.length);
-      const [chosen, rejected] = halves(meanLogProbabilities(sums, scores));
+      const [chosen, rejected] = halves(meansOfTexts(sums, scores));
       const logOdds = subtract(
         subtract(chosen, rejected),
         subtract(logOneMinusExp(chosen), logOneMinusExp(rejected)),

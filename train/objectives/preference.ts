@@ -14,7 +14,7 @@ import {
 
 /** A batch of n pairs, 2 n rows: the chosen ones, then the rejected ones in the same order. */
 export interface PreferenceBatch extends Batch {
-  /** [2n] log π(y | x) of the reference, where it is known already. */
+  /** [labels] the reference's log-probability of each labelled token, text after text, where it is known already. */
   readonly reference?: readonly number[];
   /** [n] by how much the reward of the chosen one is to be above the other's; default 0. */
   readonly margins?: readonly number[];

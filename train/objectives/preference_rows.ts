@@ -1,6 +1,4 @@
 /** Pairs of answers as rows: a row is a pair, and a batch of n rows has 2 n texts. */
-import type { Model } from "../../core/mod.ts";
-import { dispose, read, scope, type Synchronous, type Tensor } from "../../core/mod.ts";
 import type { ExampleSizes } from "../micro_batch.ts";
 import { collate } from "../collate.ts";
 import { encodeExample } from "../encode.ts";
@@ -8,7 +6,6 @@ import type { EncodeOptions, ExampleTokenizer } from "../example_tokenizer.ts";
 import type { Preference } from "../preferences.ts";
 import type { Rows } from "../rows.ts";
 import { targetCount, type Tokens } from "../truncation.ts";
-import { batchLogProbabilities } from "./log_probabilities.ts";
 import type { PreferenceBatch } from "./preference.ts";
 
 /** The tokens of a pair. */
@@ -89,6 +86,7 @@ function rowsOfPairs(count: number, pair: (n: number) => TokenPair): PreferenceR
     texts,
     lengths,
     targets: new Uint32Array(count).fill(1),
+    textsInRow: 2,
     tokens: (n) => pair(n).chosen,
     pair,
     batch: (numbers, pad) => {
@@ -125,57 +123,4 @@ function encodedPair(
     return encodeExample(example, tokenizer, { ...options, maxLength: options.maxLength - shorter });
   });
   return { chosen: better!, rejected: worse!, ...margin !== undefined && { margin } };
-}
-
-/**
- * The rows with the log-probabilities that a model gives their answers, for `dpo`: computed once here, in passes without gradients, since
- * a reference does not change.
- *
- * @param model The reference: the base, or what it was tuned to before.
- * @example
- * ```ts
- * import { freshModel, reference, smallConfig } from "@graft/peft";
- * import { preferenceRowsFrom, withReference } from "@graft/peft/train";
- * import assert from "node:assert/strict";
- * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
- * const answer = { inputIds: [1, 2], labels: [-100, 2] };
- * const rows = await withReference(preferenceRowsFrom([{ chosen: answer, rejected: answer }]), model, {
- *   batchSize: 1, pad: 0,
- * });
- * const [chosen, rejected] = rows.batch([0], 0).reference!;
- * assert.ok(chosen === rejected && Math.abs(chosen! + Math.log(32)) < 0.1);
- * ```
- */
-export async function withReference<R extends Rows & Pick<PreferenceRows, "batch">>(
-  rows: R,
-  model: Model,
-  { batchSize, pad, between }: {
-    readonly batchSize: number;
-    readonly pad: number;
-    /** Awaited between batches; throwing aborts the work. */
-    between?(): void | Promise<void>;
-  },
-): Promise<R> {
-  const order = Array.from({ length: rows.count }, (_, n) => n).sort((a, b) =>
-    rows.lengths[b]! - rows.lengths[a]!
-  );
-  const [chosen, rejected] = [new Float32Array(rows.count), new Float32Array(rows.count)];
-  for (let start = 0; start < order.length; start += batchSize) {
-    const numbers = order.slice(start, start + batchSize);
-    const sums = scope((): Synchronous<Tensor> => batchLogProbabilities(model, rows.batch(numbers, pad)));
-    const values = await read(sums);
-    dispose(sums);
-    numbers.forEach((n, i) => {
-      chosen[n] = values[i]!;
-      rejected[n] = values[numbers.length + i]!;
-    });
-    await between?.();
-  }
-  return {
-    ...rows,
-    batch: (numbers, pad) => ({
-      ...rows.batch(numbers, pad),
-      reference: [...numbers.map((n) => chosen[n]!), ...numbers.map((n) => rejected[n]!)],
-    }),
-  };
 }

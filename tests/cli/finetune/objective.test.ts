@@ -43,6 +43,11 @@ for (const objective of ["dpo", "ipo", "orpo"] as const) {
     for (const name of ["chosen", "rejected", "margins", "accuracies"]) {
       assert.ok(`rewards/${name}` in result.evaluations.at(-1)!, name);
     }
+    // At first it is its own reference, from which it then moves away.
+    if (objective !== "orpo") {
+      assert.ok(Math.abs(log[0]!["kl"]!) < 1e-5 && last["kl"]! > 1e-3, `${log[0]!["kl"]} ${last["kl"]}`);
+      assert.ok(result.evaluations.at(-1)!["kl"]! > 1e-3);
+    }
     // What is planned is what is used, to a tenth.
     assert.ok(Math.abs(result.peak / result.planned - 1) < 0.1, `${result.peak} of ${result.planned}`);
   });
@@ -131,14 +136,20 @@ Deno.test("preference tuning that is interrupted and resumed ends with the same 
   } as const;
   await finetuned({ ...flags, output: `${folder.path}/whole` });
   const output = `${folder.path}/parts`;
+  let said = "";
   await assert.rejects(
     () =>
       finetuned({ ...flags, output }, (text, interrupt) => {
+        said += text;
         if (text.startsWith("step 1/6")) interrupt();
       }),
     Exit,
   );
-  await finetuned({ ...flags, output, resume: true });
+  assert.match(said, /Computing the reference's log-probabilities of 6 pairs/);
+  said = "";
+  await finetuned({ ...flags, output, resume: true }, (text) => said += text);
+  assert.match(said, /log-probabilities of 6 pairs are known from before/);
+  assert.doesNotMatch(said, /Computing/);
   const file = "adapter_model.safetensors";
   assert.deepEqual(numbersOf(`${output}/${file}`), numbersOf(`${folder.path}/whole/${file}`));
 });

@@ -127,7 +127,7 @@ for (const backendName of ["reference", "wasm"] as const) {
       assertClose([await number(value)], [one.loss], 1e-5, "loss");
       for (const [name, expected] of Object.entries(one.metrics)) {
         assertClose(
-          [await number(metrics[`rewards/${name}`] ?? metrics[`rewards/${name}s`]!)],
+          [await number(metrics[name] ?? metrics[`rewards/${name}`] ?? metrics[`rewards/${name}s`]!)],
           [expected],
           1e-4,
           name,
@@ -144,6 +144,7 @@ for (const backendName of ["reference", "wasm"] as const) {
           key: { a: 0, b: 0 },
         });
         assertClose([await number(again.value)], [one.loss], 1e-5, "loss by known log-probabilities");
+        assertClose([await number(again.metrics!["kl"]!)], [one.metrics["kl"]!], 1e-4, "kl");
         dispose([again.value, again.gradients, again.metrics]);
       }
       dispose([value, gradients, metrics, adapter.params]);
