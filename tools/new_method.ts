@@ -1,7 +1,7 @@
 /**
- * `deno task new-method FAMILY NAME`: the two files of a new method, with its entry in the laws. The generated method works and
- * passes its tests: a gain for each output of every linear layer. Change the formula, then the laws' entry, and run
- * `deno task index`.
+ * `deno task new-method FAMILY NAME`: the three files of a new method: itself, its test with its entry in the laws, and the script
+ * of its golden case. The generated method works and passes its tests: a gain for each output of every linear layer. Change the
+ * formula in all three, then the laws' entry, and run `deno task index`.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
@@ -118,8 +118,83 @@ methodLaws("${factory}()", {
   },
 });
 
-// TODO a golden case that another program made: a script in tests/oracles/, read here by goldenMethods (tests/support/golden_case.ts).
+// TODO run tests/oracles/${file}.py with its own formula, then, from tests/support/golden_case.ts and golden_method.ts:
+// goldenMethods({ ${file}: ${factory}({ targets: TARGETS }) });
 // TODO counts that the paper prints (tests/support/published_counts.ts), and what is refused (tests/support/bad_options.ts).
+`;
+}
+
+/** The script of its golden case. */
+function oracleText({ name, file, type }: MethodNames): string {
+  return `"""The golden case of ${name} on the tiny Llama of llama_lora.py: TODO which equation, or which library's class.
+
+TODO with what versions it was made, as in requirements.txt. Run from the repository root:
+    python tests/oracles/${file}.py
+Writes tests/oracles/golden/${file}/${file}.safetensors as reparam.py does.
+"""
+import json, os
+import torch
+from safetensors.torch import save_file
+from torch import nn
+from transformers import LlamaForCausalLM
+
+GOLDEN = "tests/oracles/golden"
+BATCH = json.load(open(f"{GOLDEN}/llama_lora/batch.json"))
+TARGETS = ["q_proj", "v_proj", "down_proj"]
+
+
+class ${type}(nn.Module):
+    """TODO the formula, with parameters named as ours; noise, so that no gradient vanishes."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+        self.g = nn.Parameter(1 + torch.randn(layer.out_features) * 0.2)
+
+    def forward(self, x):
+        return self.g * self.layer(x)
+
+    def merged(self):
+        layer = nn.Linear(self.layer.in_features, self.layer.out_features, bias=False)
+        layer.weight = nn.Parameter(self.g[:, None] * self.layer.weight)
+        return layer
+
+
+def run(m):
+    ids, mask, wanted = (torch.tensor(BATCH[k]) for k in ["inputIds", "attentionMask", "labels"])
+    return m(input_ids=ids, attention_mask=mask, labels=wanted)
+
+
+def replace(m, kind, by):
+    """Puts by(layer) in the place of each layer of a kind."""
+    for path, layer in list(m.named_modules()):
+        if path.rsplit(".", 1)[-1] in TARGETS and isinstance(layer, kind):
+            m.set_submodule(path, by(layer))
+    return m
+
+
+torch.manual_seed(11)
+m = LlamaForCausalLM.from_pretrained(f"{GOLDEN}/llama_lora/base", dtype=torch.float32, attn_implementation="eager")
+replace(m.eval().requires_grad_(False), nn.Linear, ${type})
+params = {path: p for path, p in m.named_parameters() if p.requires_grad}
+out = run(m)
+grads = torch.autograd.grad(out.loss, list(params.values()))
+tensors = {"logits": out.logits, "loss": out.loss.reshape(1)}
+for (path, p), g in zip(params.items(), grads):
+    tensors[f"param.{path}"], tensors[f"grad.{path}"] = p.detach().clone(), g
+optimizer = torch.optim.AdamW(list(params.values()), lr=1e-2, weight_decay=0.01)
+for _ in range(3):
+    optimizer.zero_grad()
+    run(m).loss.backward()
+    optimizer.step()
+tensors |= {f"step.{path}": p.detach().clone() for path, p in params.items()}
+with torch.no_grad():
+    for path, p in params.items():
+        p.copy_(tensors[f"param.{path}"])
+    tensors["merged"] = run(replace(m, ${type}, lambda layer: layer.merged())).logits
+os.makedirs(f"{GOLDEN}/${file}", exist_ok=True)
+save_file({k: v.detach().contiguous().clone() for k, v in tensors.items()}, f"{GOLDEN}/${file}/${file}.safetensors")
+print("${name}", float(out.loss.detach()))
 `;
 }
 
@@ -147,20 +222,22 @@ function exporterOf({ factory, type }: MethodNames, root: string): string | unde
  */
 export function newMethod(family: Family, name: string, root: string): readonly string[] {
   const names = methodNames(name);
-  const [method, test] = [
+  const [method, test, oracle] = [
     `methods/${family}/${names.file}.ts`,
     `tests/methods/${family}/${names.file}.test.ts`,
+    `tests/oracles/${names.file}.py`,
   ] as const;
-  const there = [method, test].find((path) => existsSync(`${root}/${path}`));
+  const there = [method, test, oracle].find((path) => existsSync(`${root}/${path}`));
   if (there !== undefined) throw new RangeError(`${there} exists already: choose another name`);
   const exporter = exporterOf(names, root);
   if (exporter !== undefined) {
     throw new RangeError(`${exporter} exports ${names.factory} or ${names.type}Options: choose another name`);
   }
-  for (const path of [method, test]) mkdirSync(dirname(`${root}/${path}`), { recursive: true });
+  for (const path of [method, test, oracle]) mkdirSync(dirname(`${root}/${path}`), { recursive: true });
   writeFileSync(`${root}/${method}`, methodText(names));
   writeFileSync(`${root}/${test}`, testText(family, names));
-  return [method, test];
+  writeFileSync(`${root}/${oracle}`, oracleText(names));
+  return [method, test, oracle];
 }
 
 if (import.meta.main) {

@@ -23,18 +23,22 @@ function projectIn(folder: string): void {
     )
   );
   for (const name of shared) symlinkSync(`${ROOT}/${name}`, `${folder}/${name}`);
-  for (const name of ["support", "oracles"]) symlinkSync(`${ROOT}/tests/${name}`, `${folder}/tests/${name}`);
+  symlinkSync(`${ROOT}/tests/support`, `${folder}/tests/support`);
+  mkdirSync(`${folder}/tests/oracles`);
+  symlinkSync(`${ROOT}/tests/oracles/golden`, `${folder}/tests/oracles/golden`);
 }
 
 Deno.test("a new method's files are formatted, linted, well typed, and pass the laws", async () => {
   using folder = temporaryFolder();
   projectIn(folder.path);
-  const [method, test, ...others] = newMethod("rescaling", "row-gain", folder.path);
-  assert.deepEqual([method, test], [
+  const [method, test, oracle, ...others] = newMethod("rescaling", "row-gain", folder.path);
+  assert.deepEqual([method, test, oracle], [
     "methods/rescaling/row_gain.ts",
     "tests/methods/rescaling/row_gain.test.ts",
+    "tests/oracles/row_gain.py",
   ]);
   assert.deepEqual(others, [], "nothing else is written by hand");
+  assert.match(readFileSync(`${folder.path}/${oracle}`, "utf8"), /golden\/row_gain\/row_gain\.safetensors/);
   const config = ["--config", `${ROOT}/deno.json`];
   for (const command of [["fmt", "--check"], ["lint"]]) {
     const { code, said } = await deno([...command, ...config, method!, test!], folder.path);
