@@ -1,7 +1,18 @@
 /** Training by several ranks: the adapter's bits do not depend on how many there are. */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { adapt, bytesOf, dispose, leaves, type Method, type Model, quantize } from "../../core/mod.ts";
+import {
+  adapt,
+  bytesOf,
+  dispose,
+  leaves,
+  type Method,
+  type Model,
+  nest,
+  quantize,
+  read,
+  type Tree,
+} from "../../core/mod.ts";
 import {
   adalora,
   dora,
@@ -14,9 +25,11 @@ import {
   unipelt,
 } from "../../methods/mod.ts";
 import { reference } from "../../ops/reference/mod.ts";
-import { rowsFrom, startTraining, type TrainOptions, type World } from "../../train/mod.ts";
-import { assertNoLeak } from "../support/assert.ts";
+import { adamw, resident, rowsFrom, startTraining, type TrainOptions, type World } from "../../train/mod.ts";
+import { assertClose, assertNoLeak } from "../support/assert.ts";
 import { BACKENDS, withBackend } from "../support/backends.ts";
+import { GOLDEN, goldenNumbers, goldenTensors } from "../support/golden.ts";
+import { goldenBase } from "../support/golden_method.ts";
 import { tinyLlama } from "../support/tiny_models.ts";
 import { worldsOf } from "../support/worlds.ts";
 
@@ -135,5 +148,41 @@ Deno.test("a loss is the mean over all labels of the step, however they lie on r
   const losses = await Promise.all(worldsOf(2).map((world) => step(rows, world)));
   for (const loss of losses) assert.ok(Math.abs(loss - (few + 8 * many) / 9) < 1e-6, `${loss}`);
   assert.ok(Math.abs(losses[0]! - (few + many) / 2) > 1e-3);
+  model.dispose();
+});
+
+Deno.test("steps over answers of 1 to 9 labels are torch's, on every number of ranks, with any text on any of them", async () => {
+  const expected = goldenNumbers("uneven_answers/lora.safetensors");
+  const texts = JSON.parse(Deno.readTextFileSync(`${GOLDEN}uneven_answers/texts.json`));
+  const model = await goldenBase(reference());
+  const start = [...goldenTensors("uneven_answers/lora.safetensors", model.backend)]
+    .filter(([name]) => name.startsWith("param.")).map(([name, t]) =>
+      [name.slice("param.".length), t] as const
+    );
+  const method = lora({ rank: 2, alpha: 4, targets: ["q_proj", "v_proj"] }) as Method;
+  const adapter = { name: "default", method, params: nest(start) as Tree };
+  const [losses, means] = [expected.get("losses")!, expected.get("means")!];
+  assert.ok(losses.every((loss, i) => Math.abs(loss - means[i]!) > 0.05)); // a mean of means is another number
+  for (const size of [1, 2, 3, 4]) {
+    await Promise.all(
+      worldsOf(size).map(async (world) => {
+        const run = await startTraining(model, adapter, rowsFrom(texts), {
+          learningRate: 0.01,
+          moments: (params) => resident(adamw({ weightDecay: 0 }), params),
+          batching: { kind: "buckets", batchSize: 2 },
+          accumulate: 2,
+          pieceTokens: 1,
+          epochs: 3,
+          pad: 0,
+          world,
+        });
+        for (let i = 0; i < 3; i++) assertClose([(await run.next())!.loss], [losses[i]!], 1e-5, `loss ${i}`);
+        for (const [path, t] of leaves(run.adapter().params)) {
+          assertClose(await read(t), expected.get(`step.${path}`)!, 1e-5, path);
+        }
+        run.dispose();
+      }),
+    );
+  }
   model.dispose();
 });
