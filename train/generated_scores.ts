@@ -3,6 +3,7 @@ import { generate, type Model } from "../core/mod.ts";
 import { meanRouge, rouge, type RougeOptions, type RougeScores } from "./rouge.ts";
 import type { Rows } from "./rows.ts";
 import { IGNORED } from "./truncation.ts";
+import { alone, gatherJson, type World } from "./world.ts";
 
 /** The reference and the generated continuation of one prompt. */
 export interface Sample {
@@ -20,6 +21,8 @@ export interface GeneratedOptions {
   readonly batchSize?: number;
   /** Options of ROUGE. */
   readonly rouge?: RougeOptions;
+  /** The processes that share the batches out. Default: this one alone. */
+  readonly world?: World;
   /** Awaited between batches; throwing aborts the work. */
   between?(): void | Promise<void>;
 }
@@ -68,17 +71,18 @@ export async function samplesOf(
   references: readonly string[],
   options: GeneratedOptions,
 ): Promise<readonly Sample[]> {
-  const { maxNewTokens, batchSize = 8 } = options;
+  const { maxNewTokens, batchSize = 8, world = alone } = options;
   // Prompts of similar length are batched together, so that there is little padding.
   const order = references.map((_, n) => n).sort((a, b) => rows.lengths[b]! - rows.lengths[a]!);
-  const written: string[] = [];
-  for (let start = 0; start < order.length; start += batchSize) {
-    const numbers = order.slice(start, start + batchSize);
+  const own: (readonly [n: number, text: string])[] = [];
+  for (let i = world.rank; i * batchSize < order.length; i += world.size) {
+    const numbers = order.slice(i * batchSize, (i + 1) * batchSize);
     const texts = await generate(model, numbers.map((n) => promptOf(rows, n)), { maxNewTokens });
-    numbers.forEach((n, i) => written[n] = texts[i]!.trim());
+    own.push(...numbers.map((n, j) => [n, texts[j]!.trim()] as const));
     await options.between?.();
   }
-  return references.map((reference, n) => ({ reference, written: written[n]! }));
+  const written = new Map((await gatherJson(world, own)).flat());
+  return references.map((reference, n) => ({ reference, written: written.get(n)! }));
 }
 
 /**

@@ -68,6 +68,7 @@ export function evaluator(
     if (n === 0) return { loss, perplexity };
     const samples = await samplesOf(tuned, pickRows(rows, numbers), numbers.map((i) => answer(i).answer), {
       maxNewTokens: flags.maxNewTokens,
+      world,
       between,
     });
     const { rouge1, rouge2, rougeL } = scoresOf(samples);

@@ -25,7 +25,16 @@ import {
   unipelt,
 } from "../../methods/mod.ts";
 import { reference } from "../../ops/reference/mod.ts";
-import { adamw, resident, rowsFrom, startTraining, type TrainOptions, type World } from "../../train/mod.ts";
+import {
+  adamw,
+  heldOutLoss,
+  resident,
+  rowsFrom,
+  samplesOf,
+  startTraining,
+  type TrainOptions,
+  type World,
+} from "../../train/mod.ts";
 import { assertClose, assertNoLeak } from "../support/assert.ts";
 import { BACKENDS, withBackend } from "../support/backends.ts";
 import { GOLDEN, goldenNumbers, goldenTensors } from "../support/golden.ts";
@@ -121,6 +130,39 @@ Deno.test("1, 2, 3, 4 and 6 ranks train the same bits on packed rows, and withou
   await assertSame(model, METHODS["lora"]!(), { ...BUCKETS, batching: packing, pieceTokens: 12 });
   await assertSame(model, METHODS["lora"]!(), { ...BUCKETS, accumulate: 1, pieceTokens: 1 });
   model.dispose();
+});
+
+Deno.test("held-out losses are shared out, and every rank has all of them, the bits of one process", async () => {
+  const model = tinyLlama(reference(), 1);
+  const rows = rowsFrom(ROWS.filter(({ labels }) => labels.some((label) => label !== -100)));
+  const measured = (world?: World) =>
+    heldOutLoss(model, rows, { batchSize: 2, pad: 0, ...world && { world } });
+  const alone = await measured();
+  for (const size of SIZES) {
+    assert.deepEqual(await Promise.all(worldsOf(size).map(measured)), worldsOf(size).map(() => alone));
+  }
+  model.dispose();
+});
+
+Deno.test("generated texts are shared out, and every rank has all of them", async () => {
+  const base = tinyLlama(reference(), 1);
+  const tokenizer = {
+    decode: (ids: readonly number[]) => ids.map((id) => `<${id}>`).join(""),
+    special: new Set([2]),
+  };
+  const model = { ...base, tokenizer } as unknown as Model;
+  const rows = rowsFrom(
+    ROWS.map(({ inputIds }) => ({ inputIds, labels: inputIds.map((id, i) => i === 0 ? -100 : id) })),
+  );
+  const references = ROWS.map((_, n) => `reference ${n}`);
+  const written = (world?: World) =>
+    samplesOf(model, rows, references, { maxNewTokens: 4, batchSize: 2, ...world && { world } });
+  const alone = await written();
+  assert.ok(new Set(alone.map(({ written }) => written)).size > 1);
+  for (const size of SIZES) {
+    assert.deepEqual(await Promise.all(worldsOf(size).map(written)), worldsOf(size).map(() => alone));
+  }
+  base.dispose();
 });
 
 Deno.test("a loss is the mean over all labels of the step, however they lie on ranks", async () => {
