@@ -1,6 +1,6 @@
 /**
  * Tuning under a real Slurm, which runs on this machine alone: an array that shares a sweep, a job that is queued again, a
- * time limit that warns. `deno task test:cluster`; needs slurm-wlm and munge, as Debian has them, and root.
+ * time limit that warns. `deno task test:cluster`; needs slurm-wlm, munge and mpich, as Debian has them, and root.
  */
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
@@ -166,6 +166,29 @@ srun graft sweep -m model -d data.jsonl -o ranks --grid rank=1,2 --seeds 0,1 --b
   assert.equal(said.match(/^rank +seed +held-out loss/gm)?.length, 1);
 }
 
+/** Two ranks that srun starts train one adapter, with the bits of one process. MPICH speaks Slurm's PMI-2. */
+async function twoRanks(cluster: Slurm): Promise<void> {
+  const { folder, env } = cluster;
+  const run = `graft finetune -m model -d data.jsonl --rank 2 --backend wasm --batch-size 2 --accumulate 4 \\
+  --max-steps 6 --epochs 6 --held-out 2`;
+  const job = await submit(
+    cluster,
+    "tuning",
+    `#SBATCH --ntasks=2
+
+srun --mpi=pmi2 ${run} -o two`,
+  );
+  await output("bash", ["-c", `cd ${folder} && ${run} -o one`], {
+    ...env,
+    PATH: `${folder}/bin:${Deno.env.get("PATH")}`,
+  });
+  await done(cluster, [job]);
+  const said = textOf(`${folder}/tuning-4294967294.txt`);
+  assert.match(said, /Training in 2 processes by MPICH/);
+  assert.equal(said.match(/^Finished after 6 steps/gm)?.length, 1, said);
+  assert.deepEqual(adapter(`${folder}/two`), adapter(`${folder}/one`));
+}
+
 /** A run that the manager queues again saves at the signal and ends, after its second start, with the same bits. */
 async function queuedAgain(cluster: Slurm, whole: Promise<string>): Promise<void> {
   const { folder, env } = cluster;
@@ -223,7 +246,7 @@ function checkpointOf(folder: string): { readonly step: number } {
   return { step: state.step };
 }
 
-// All jobs run at once: the time limit takes Slurm half a minute alone. One that tunes on two ranks belongs here, too.
+// All jobs run at once: the time limit takes Slurm half a minute alone.
 Deno.test("under Slurm", { sanitizeOps: false, sanitizeResources: false }, async (test) => {
   await using cluster = await slurm();
   const { folder } = cluster;
@@ -235,6 +258,7 @@ Deno.test("under Slurm", { sanitizeOps: false, sanitizeResources: false }, async
   const jobs = {
     "four tasks of an array share a sweep": arrayOfSweep(cluster),
     "two ranks of srun share a sweep": ranksOfSweep(cluster),
+    "two ranks of srun train one adapter": twoRanks(cluster),
     "a job that is queued again goes on to the same bits": queuedAgain(cluster, whole),
     "a time limit's warning makes a checkpoint, from which the job goes on": timeLimit(cluster, whole),
   };
