@@ -5,7 +5,7 @@
  */
 import { glora, type GloraMatrix, type GloraOptions, type GloraPart, gloraShapes } from "./glora.ts";
 import { flagField, numberField, type PeftCodec, type PeftFields, wrong } from "../peft/codec.ts";
-import { peftLayer } from "../peft/layers.ts";
+import { peftLayer, withDefaults } from "../peft/layers.ts";
 import { rangeError } from "../../errors/error.ts";
 
 const OURS: Readonly<Record<string, GloraMatrix>> = {
@@ -52,9 +52,8 @@ export const gloraPeft: PeftCodec<GloraOptions> = {
       initialization: flagField(fields, "init_weights") ? "default" : "none",
     };
   },
-  write: (
-    { rank = 8, a = "lowRank", b = "lowRank", c = "lowRank", d = "constant", e = "constant", ...rest },
-  ) => {
+  write: (given) => {
+    const { rank, a, b, c, d, e, ...rest } = withDefaults(glora, given);
     if (a !== b || d !== e) {
       throw rangeError(
         "CANNOT_SAVE",

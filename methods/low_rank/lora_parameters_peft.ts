@@ -8,12 +8,13 @@
  * Names are ends of a parameter's path. No other fields choose: neither `exclude_modules` nor
  * `layers_to_transform`; and rank patterns are matched with the parameter's path, not the layer's.
  */
+import { lora, type LoraOptions } from "./lora.ts";
 import { byPattern, type MatrixPlace, nameMatches, type Spec } from "../../core/mod.ts";
 import { namesField } from "../../formats/peft_config.ts";
-import type { LoraOptions } from "./lora.ts";
 import type { PeftFields, PeftTensor } from "../peft/codec.ts";
 import { matrixPlaces } from "../peft/places.ts";
 import { rangeError } from "../../errors/error.ts";
+import { withDefaults } from "../peft/layers.ts";
 
 /**
  * The layers whose matrices the field names.
@@ -70,7 +71,7 @@ export function parameterPlaces(fields: PeftFields, spec: Spec): readonly Matrix
  * matches applies.
  */
 export function withParameterRanks(options: LoraOptions, places: readonly MatrixPlace[]): LoraOptions {
-  const { rank = 8, rankPattern, alphaPattern } = options;
+  const { rank, rankPattern, alphaPattern } = withDefaults(lora, options);
   const alpha = options.alpha ?? rank;
   const own = (
     pattern: Readonly<Record<string, number>> | undefined,

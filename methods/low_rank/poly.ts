@@ -45,6 +45,7 @@ import { checkNotEmbedding } from "../shared/not_embedding.ts";
 import { freshParams } from "../shared/initial_factors.ts";
 import { checkTasks, type TaskOptions, tasksOf } from "../shared/tasks.ts";
 import { rangeError } from "../../errors/error.ts";
+import { withDefaults } from "../peft/layers.ts";
 
 /** Options of Poly. */
 export interface PolyOptions extends TargetOptions, TaskOptions {
@@ -155,8 +156,9 @@ export const poly: DefinedMethod<PolyOptions> = defineMethod<PolyOptions>({
  */
 export function polyShapes(
   place: MatrixPlace,
-  { rank = 8, skills = 4, pieces = 1, tasks = ["0"] }: PolyOptions,
+  options: PolyOptions,
 ): { readonly a: readonly number[]; readonly b: readonly number[]; readonly logits: readonly number[] } {
+  const { rank, skills, pieces, tasks } = withDefaults(poly, options);
   const { inFeatures, outFeatures } = sizesOf(place);
   checkNotEmbedding("poly", place);
   if (inFeatures % pieces !== 0 || outFeatures % pieces !== 0) {

@@ -3,7 +3,7 @@
  * [T, Q S] below the layer's path. PEFT numbers its tasks: ours are named "0", "1" and so on.
  */
 import { flagField, numberField, type PeftCodec, wrong } from "../peft/codec.ts";
-import { peftLayer } from "../peft/layers.ts";
+import { peftLayer, withDefaults } from "../peft/layers.ts";
 import { poly, type PolyOptions, polyShapes } from "./poly.ts";
 import { rangeError } from "../../errors/error.ts";
 
@@ -40,7 +40,8 @@ export const polyPeft: PeftCodec<PolyOptions> = {
       initialization: flagField(fields, "init_weights") ? "default" : "none",
     };
   },
-  write: ({ rank = 8, skills = 4, pieces = 1, tasks = ["0"], task, initialization }) => {
+  write: (given) => {
+    const { rank, skills, pieces, tasks, task, initialization } = withDefaults(poly, given);
     if (task !== undefined && tasks.length > 1) {
       throw rangeError(
         "CANNOT_SAVE",

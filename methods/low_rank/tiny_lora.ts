@@ -43,6 +43,7 @@ import { rankSchema, TARGETS } from "../shared/target_options.ts";
 import { checkNotEmbedding } from "../shared/not_embedding.ts";
 import { freshParams } from "../shared/initial_factors.ts";
 import { mersenneTwister, torchNormal } from "../../numerics/torch_random.ts";
+import { withDefaults } from "../peft/layers.ts";
 
 /** A degree. */
 const fromZeroToOne: OptionSchema<number> = {
@@ -229,11 +230,12 @@ function linearPlaces(places: readonly MatrixPlace[]): readonly MatrixPlace[] {
  */
 export function tinyLoraShapes(
   places: readonly MatrixPlace[],
-  { rank = 2, dimension = 64, tying = 0 }: TinyLoraOptions,
+  options: TinyLoraOptions,
 ): {
   readonly vectors: Readonly<Record<number, readonly [number]>>;
   readonly layers: readonly { readonly [name in "a" | "b" | "p"]: readonly number[] }[];
 } {
+  const { rank, dimension, tying } = withDefaults(tinyLora, options);
   return {
     vectors: Object.fromEntries(places.map((_, i) => [groupOf(i, places.length, tying), [dimension]])),
     layers: linearPlaces(places).map((place) => {

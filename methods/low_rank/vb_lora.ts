@@ -45,6 +45,7 @@ import { bankLength } from "../shared/model_sizes.ts";
 import { rankSchema, TARGETS } from "../shared/target_options.ts";
 import { freshParams } from "../shared/initial_factors.ts";
 import { rangeError } from "../../errors/error.ts";
+import { withDefaults } from "../peft/layers.ts";
 
 /** Options of VB-LoRA. */
 export interface VbLoraOptions extends TargetOptions {
@@ -191,7 +192,8 @@ export function vbLoraShapes(
   return { a: [rank, inFeatures / length, vectors], b: [outFeatures / length, rank, vectors] };
 }
 
-function numbers({ rank = 4, vectors = 256, length = 256, topK = 2 }: VbLoraOptions) {
+function numbers(options: VbLoraOptions) {
+  const { rank, vectors, length, topK } = withDefaults(vbLora, options);
   if (topK > vectors) {
     throw rangeError(
       "INVALID_ARGUMENT",

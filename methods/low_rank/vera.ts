@@ -38,6 +38,7 @@ import { full } from "../../ops/mod.ts";
 import { TARGETS } from "../shared/target_options.ts";
 import { freshParams } from "../shared/initial_factors.ts";
 import { mersenneTwister, torchUniform } from "../../numerics/torch_random.ts";
+import { withDefaults } from "../peft/layers.ts";
 
 /** Options of VeRA. */
 export interface VeraOptions extends TargetOptions {
@@ -154,7 +155,8 @@ export const vera: DefinedMethod<VeraOptions> = defineMethod<VeraOptions>({
  * assert.deepEqual([veraScale({ rank: 4 }), veraScale({ rank: 4, alpha: 8 })], [1, 2]);
  * ```
  */
-export function veraScale({ rank = 256, alpha = rank }: VeraOptions): number {
+export function veraScale(options: VeraOptions): number {
+  const { rank, alpha = rank } = withDefaults(vera, options);
   return alpha / rank;
 }
 
