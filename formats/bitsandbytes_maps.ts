@@ -2,6 +2,7 @@
  * The code tables that bitsandbytes stores with its weights (`quant_map`, `nested_quant_map`), as f32 values.
  * Our dtypes fix these tables, so a file with other ones cannot be read as nf4 or fp4.
  */
+import { pow } from "../elementary/power.ts";
 
 /** NF4: quantiles of the normal distribution, index = code (QLoRA, arXiv 2305.14314, appendix E). */
 export const NF4_MAP: readonly number[] = [
@@ -42,7 +43,7 @@ export function dynamicMap(): readonly number[] {
     const edge = (k: number) => k < (parts + 1) / 2 ? f(start + step * k) : f(1 - step * (parts - k));
     for (let k = 0; k < parts; k++) {
       const middle = f(f(edge(k) + edge(k + 1)) / 2);
-      const value = f(f(10 ** (i - 6)) * middle);
+      const value = f(f(pow(10, i - 6)) * middle);
       values.push(value, -value);
     }
   }

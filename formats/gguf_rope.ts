@@ -8,6 +8,7 @@ import type { GgufValue } from "./gguf_metadata.ts";
 import { isObject } from "./strict_json.ts";
 import type { JsonObject } from "./tensor_file.ts";
 import { rangeError, typeError } from "../errors/error.ts";
+import { pow } from "../elementary/power.ts";
 
 /** Llama 3's settings in all published models; only `factor` varies (8 in 3.1, 32 in 3.2). */
 const LLAMA3 = {
@@ -61,7 +62,7 @@ export function llama3Factors(scaling: unknown, theta: number, dim: number): Flo
       return value;
     }) as [number, number, number, number];
   return Float32Array.from({ length: dim / 2 }, (_, i) => {
-    const wavelength = 2 * Math.PI * theta ** (2 * i / dim);
+    const wavelength = 2 * Math.PI * pow(theta, 2 * i / dim);
     if (wavelength < old / high) return 1;
     if (wavelength > old / low) return factor;
     const smooth = (old / wavelength - low) / (high - low);

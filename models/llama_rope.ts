@@ -3,6 +3,7 @@ import type { ModelConfig } from "../core/mod.ts";
 import type { RopeScaling } from "../ops/mod.ts";
 import { flag, number, optionalNumber, optionalSize } from "./config.ts";
 import { rangeError } from "../errors/error.ts";
+import { log } from "../elementary/exponential.ts";
 
 /** @throws {RangeError} when the config specifies an unknown scaling. */
 export function ropeScalingOf(config: ModelConfig): RopeScaling {
@@ -57,7 +58,7 @@ const positionsOf = (config: ModelConfig): number => optionalSize(config, "max_p
 function yarnOf(options: ModelConfig, positions: number): RopeScaling {
   const factor = number(options, "factor");
   const said = (name: string): number | undefined => optionalNumber(options, name) || undefined;
-  const temper = (m: number): number => factor <= 1 ? 1 : 0.1 * m * Math.log(factor) + 1;
+  const temper = (m: number): number => factor <= 1 ? 1 : 0.1 * m * log(factor) + 1;
   const [m, all] = [said("mscale"), said("mscale_all_dim")];
   return {
     type: "yarn",

@@ -2,6 +2,7 @@
  * T5's buckets of relative positions (arXiv 1910.10683, section 2.1): small distances have a bucket each,
  * larger ones share buckets that widen logarithmically up to `farthest`, beyond which all share one.
  */
+import { log } from "../elementary/exponential.ts";
 
 /** How distances are assigned to buckets. */
 export interface Bucketing {
@@ -22,6 +23,6 @@ export function bucketOf(distance: number, { sides, buckets, farthest }: Bucketi
   const exact = Math.floor(n / 2);
   if (far < exact) return side + far;
   const f32 = Math.fround;
-  const octaves = f32(f32(Math.log(f32(far / exact))) / f32(Math.log(farthest / exact)));
+  const octaves = f32(f32(log(f32(far / exact))) / f32(log(farthest / exact)));
   return side + Math.min(n - 1, exact + Math.floor(f32(octaves * (n - exact))));
 }

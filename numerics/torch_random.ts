@@ -3,6 +3,8 @@
  * Twister (Matsumoto and Nishimura 1998) and, on it, torch's `uniform_` for f32 and `randperm`. Everything
  * else draws from keys.
  */
+import { log, log1p } from "../elementary/exponential.ts";
+import { cos, sin } from "../elementary/trigonometry.ts";
 
 /** The default seed of a torch.Generator(). */
 export const DEFAULT_SEED = 67280421310721;
@@ -61,18 +63,18 @@ export function torchNormal(next: () => number, n: number, deviation: number): F
     const unit = (): number => ((next() % 2 ** 21) * 2 ** 32 + next()) / 2 ** 53;
     const pairs = Array.from({ length: Math.ceil(n / 2) }, () => {
       const [angle, other] = [2 * Math.PI * unit(), unit()];
-      const radius = Math.sqrt(-2 * Math.log1p(-other));
-      return [radius * Math.cos(angle), radius * Math.sin(angle)];
+      const radius = Math.sqrt(-2 * log1p(-other));
+      return [radius * cos(angle), radius * sin(angle)];
     });
     return Float32Array.from(pairs.flat().slice(0, n), (x) => x * deviation);
   }
   const values = torchUniform(next, n, 0, 1);
   const group = (from: number): void => {
     for (let i = from; i < from + 8; i++) {
-      const radius = Math.sqrt(-2 * Math.log(Math.fround(1 - values[i]!)));
+      const radius = Math.sqrt(-2 * log(Math.fround(1 - values[i]!)));
       const angle = 2 * Math.PI * values[i + 8]!;
-      values[i] = radius * Math.cos(angle) * deviation;
-      values[i + 8] = radius * Math.sin(angle) * deviation;
+      values[i] = radius * cos(angle) * deviation;
+      values[i + 8] = radius * sin(angle) * deviation;
     }
   };
   for (let from = 0; from + 16 <= n; from += 16) group(from);

@@ -2,6 +2,7 @@
 import { type Backend, type Tensor, tensor } from "../tensor/mod.ts";
 import { add, multiply, subtract } from "./binary.ts";
 import { reshape, slice } from "./movement.ts";
+import { cos, sin } from "../elementary/trigonometry.ts";
 
 /** cos and sin of 2π p f / n for positions p = 0 … n − 1 and k chosen frequencies: [n, k] each. */
 export interface DftTables {
@@ -38,7 +39,7 @@ export function dftTables(frequencies: readonly number[], n: number, backend: Ba
     }
     return tensor(values, { backend, shape: [count, k] });
   };
-  const [cosines, sines] = [circle(Math.cos), circle(Math.sin)];
+  const [cosines, sines] = [circle(cos), circle(sin)];
   const coarse = (circle: Float32Array): Tensor => reshape(exact(circle, steps, m), [steps, 1, k]);
   const [cosQ, sinQ] = [coarse(cosines), coarse(sines)];
   const [cosR, sinR] = [exact(cosines, m, 1), exact(sines, m, 1)]; // [m, k]

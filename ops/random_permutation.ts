@@ -9,6 +9,7 @@
 import { type Backend, type Key, type Tensor, threefry } from "../tensor/mod.ts";
 import { integers } from "./create.ts";
 import { rangeError } from "../errors/error.ts";
+import { log2 } from "../elementary/exponential.ts";
 
 const ROUNDS = 4;
 
@@ -44,7 +45,7 @@ export function mixingWords(key: Key): readonly number[] {
  * ```
  */
 export function randomPermutation(key: Key, n: number, backend: Backend): Tensor {
-  const bits = Math.log2(n);
+  const bits = log2(n);
   if (!Number.isInteger(bits)) {
     throw rangeError("INVALID_TENSOR", `Expected a power of two of places but found ${n}`);
   }

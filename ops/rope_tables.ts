@@ -1,5 +1,8 @@
 /** Tables of rotary positions. */
 import { allocate, type Backend, type Tensor } from "../tensor/mod.ts";
+import { log } from "../elementary/exponential.ts";
+import { pow } from "../elementary/power.ts";
+import { cos, sin } from "../elementary/trigonometry.ts";
 
 /**
  * How a model extends its positions beyond its training context. Names as in `config.json`'s `rope_scaling`.
@@ -53,7 +56,7 @@ export function inverseFrequencies(
   length: number = 0,
 ): Float32Array {
   const of = (base: number): Float32Array =>
-    Float32Array.from({ length: headDim / 2 }, (_, j) => 1 / Math.fround(base ** ((2 * j) / headDim)));
+    Float32Array.from({ length: headDim / 2 }, (_, j) => 1 / Math.fround(pow(base, (2 * j) / headDim)));
   const plain = of(theta);
   switch (scaling.type) {
     case "none":
@@ -73,13 +76,13 @@ export function inverseFrequencies(
     case "dynamic": {
       const { factor, originalContext } = scaling;
       const longer = Math.max(length, originalContext) / originalContext;
-      return of(theta * (factor * longer - (factor - 1)) ** (headDim / (headDim - 2)));
+      return of(theta * pow(factor * longer - (factor - 1), headDim / (headDim - 2)));
     }
     case "yarn": {
       const { factor, originalContext, fast, slow, wholeDimensions } = scaling;
       // The j whose frequency has this many rotations within the original context.
       const at = (turns: number): number =>
-        headDim * Math.log(originalContext / (turns * 2 * Math.PI)) / (2 * Math.log(theta));
+        headDim * log(originalContext / (turns * 2 * Math.PI)) / (2 * log(theta));
       const [from, to] = [at(fast), at(slow)];
       const low = Math.max(wholeDimensions ? Math.floor(from) : from, 0);
       const end = Math.min(wholeDimensions ? Math.ceil(to) : to, headDim - 1);
@@ -135,5 +138,5 @@ export function ropeTables(
     backend.upload(result.raw, new Uint8Array(angles.map((angle) => amplitude * f(angle)).buffer));
     return result;
   };
-  return { cos: table(Math.cos), sin: table(Math.sin) };
+  return { cos: table(cos), sin: table(sin) };
 }

@@ -5,6 +5,7 @@
  */
 import { bitsAt, type Key } from "../tensor/mod.ts";
 import { rangeError } from "../errors/error.ts";
+import { exp } from "../elementary/exponential.ts";
 
 /** How to sample a token. Omitted options have no effect. */
 export interface Sampler {
@@ -71,7 +72,7 @@ export function tokenProbabilities(logits: Float32Array, sampler: Sampler): Floa
   }
   if (topK < scores.length) hideBelow(scores, kthLargest(scores, topK));
   if (topP < 1) hideBelow(scores, ...nucleus(scores, top, topP));
-  const weights = Float64Array.from(scores, (score) => Math.exp(score - top));
+  const weights = Float64Array.from(scores, (score) => exp(score - top));
   const total = weights.reduce((a, b) => a + b, 0);
   return weights.map((weight) => weight / total);
 }
@@ -114,7 +115,7 @@ function hideBelow(scores: Float32Array, limit: number, ties = 0): void {
 /** The limit of the nucleus, and how many scores equal to it are outside. At least one score is kept. */
 function nucleus(scores: Float32Array, top: number, topP: number): readonly [limit: number, ties: number] {
   const rising = scores.filter((score) => score > -Infinity).sort();
-  const weights = Float64Array.from(rising, (score) => Math.exp(score - top));
+  const weights = Float64Array.from(rising, (score) => exp(score - top));
   const outside = (1 - topP) * weights.reduce((a, b) => a + b, 0);
   let sum = 0;
   let first = 0;

@@ -11,6 +11,7 @@ import {
 import { matmul } from "./matmul.ts";
 import { reshape, transpose } from "./movement.ts";
 import { rangeError } from "../errors/error.ts";
+import { log2 } from "../elementary/exponential.ts";
 
 const transformOp: Op<undefined> = defineOp({
   name: "walshHadamard",
@@ -40,7 +41,7 @@ export function walshHadamard(x: Tensor): Tensor {
 
 /** log₂ of the last axis. */
 function bitsOf(shape: Shape): number {
-  const bits = Math.log2(shape[shape.length - 1] ?? 0);
+  const bits = log2(shape[shape.length - 1] ?? 0);
   if (Number.isInteger(bits)) return bits;
   throw rangeError(
     "INVALID_TENSOR",

@@ -18,6 +18,7 @@ import {
 import type { Rows } from "../train/mod.ts";
 import { type StageOptions, trainStage } from "./stage.ts";
 import { rangeError } from "../errors/error.ts";
+import { log2 } from "../elementary/exponential.ts";
 
 /** A task to measure: its training data, how to train, and how to score a model. */
 export interface IntrinsicTask {
@@ -219,8 +220,8 @@ async function checkedScore(task: IntrinsicTask, model: Model): Promise<number> 
  */
 function powersOfTwo({ spec, weights }: Model, options: IntrinsicDimensionOptions): readonly number[] {
   const size = weightLeaves(weights).reduce((n, [, leaf]) => n + leaf.size, 0);
-  const first = Math.ceil(Math.log2(saidScales(spec, options).length + 1));
-  const last = Math.floor(Math.log2(size));
+  const first = Math.ceil(log2(saidScales(spec, options).length + 1));
+  const last = Math.floor(log2(size));
   return Array.from({ length: last - first + 1 }, (_, i) => 2 ** (first + i));
 }
 

@@ -6,6 +6,7 @@
  * is sign · exponent · mantissa; the largest magnitude is scaled to 1.
  */
 import type { CodebookType } from "./dtype.ts";
+import { pow } from "../elementary/power.ts";
 
 /**
  * A codebook with its search tables: `codes` in ascending order of value, `bounds` the f32 midpoints between
@@ -78,7 +79,7 @@ export function dynamicMap(sign: "signed" | "unsigned"): Codebook {
   const values = [0, 1];
   for (let i = 0; i < 7; i++) {
     const steps = sign === "signed" ? 2 ** i : 2 ** (i + 1);
-    const decade = Math.fround(10 ** (i - 6));
+    const decade = Math.fround(pow(10, i - 6));
     const edges = linspace(steps + 1);
     for (let j = 0; j < steps; j++) {
       const middle = Math.fround(decade * Math.fround(Math.fround(edges[j]! + edges[j + 1]!) / 2));

@@ -19,6 +19,7 @@ const METHODS = [
  */
 const ARROWS: Readonly<Record<string, readonly string[]>> = {
   "errors": [],
+  "elementary": [],
   "platform": [],
   "tensor": [],
   // The one way round a backend without factorisations: ops/factorised.ts computes them on the reference backend.
@@ -141,7 +142,7 @@ const FREE = ["cli", "embedded", "bench", "notebooks", "tests", "mod.ts", "deno.
 const root = new URL("../", import.meta.url).href;
 
 /** What every room may import. */
-const EVERYWHERE = ["errors"];
+const EVERYWHERE = ["errors", "elementary"];
 
 /** Whether a list of rooms has one, by its name or by the room around it. */
 const allows = (rooms: readonly string[], to: string): boolean =>

@@ -9,6 +9,7 @@ const ROOT = fileURLToPath(new URL("../", import.meta.url));
 /** Rooms below which a test file has the path of its source. */
 const ROOMS = [
   "errors",
+  "elementary",
   "platform",
   "tensor",
   "ops",

@@ -3,6 +3,7 @@ import { dispose, loss, type Model, read, scope, type Synchronous, type Tensor }
 import { batchOf } from "./loop.ts";
 import type { Rows } from "./rows.ts";
 import { alone, gatherJson, type World } from "./world.ts";
+import { exp } from "../elementary/exponential.ts";
 
 /** Mean cross-entropy over labelled tokens, its exponential, and their number. */
 export interface HeldOut {
@@ -70,5 +71,5 @@ export async function heldOutLoss(
   );
   const sum = sums.reduce((a, b) => a + b, 0);
   const tokens = order.reduce((n, row) => n + rows.targets[row]!, 0);
-  return { loss: sum / tokens, perplexity: Math.exp(sum / tokens), tokens };
+  return { loss: sum / tokens, perplexity: exp(sum / tokens), tokens };
 }

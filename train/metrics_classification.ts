@@ -102,7 +102,7 @@ export function pearson(a: readonly number[], b: readonly number[]): number {
     return x.map((value) => value - mean);
   };
   const [x, y] = [centred(a), centred(b)];
-  const norm = (v: readonly number[]): number => Math.hypot(...v);
+  const norm = (v: readonly number[]): number => Math.sqrt(v.reduce((sum, x) => sum + x * x, 0));
   // A constant list's differences from its mean may be rounding instead of 0.
   if (constant(a) || constant(b)) return NaN;
   return Math.max(-1, Math.min(1, sum(x.map((value, i) => (value / norm(x)) * (y[i]! / norm(y))))));

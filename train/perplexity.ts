@@ -3,6 +3,7 @@
  * weighted correctly.
  */
 import { rangeError } from "../errors/error.ts";
+import { exp } from "../elementary/exponential.ts";
 
 /** A sum over the labels that the loss counts. */
 export interface Likelihood {
@@ -63,5 +64,5 @@ export function meanLoss({ negativeLogLikelihood, tokens }: Likelihood): number 
  * ```
  */
 export function perplexity(likelihood: Likelihood): number {
-  return Math.exp(meanLoss(likelihood));
+  return exp(meanLoss(likelihood));
 }

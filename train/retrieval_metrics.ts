@@ -1,4 +1,5 @@
 /** How well vectors find what belongs to them, and how well their similarities are in order, as sentence-transformers measures it. */
+import { log2 } from "../elementary/exponential.ts";
 
 /** Means over the queries. */
 export interface RetrievalScores {
@@ -38,7 +39,7 @@ export function retrievalScores(
     const hits = found.map((i) => wanted.has(i) ? 1 : 0);
     const first = hits.indexOf(1);
     const gain = (list: readonly number[]): number =>
-      list.reduce((sum: number, hit, place) => sum + hit / Math.log2(place + 2), 0);
+      list.reduce((sum: number, hit, place) => sum + hit / log2(place + 2), 0);
     const best = new Array<number>(Math.min(k, wanted.size)).fill(1);
     return {
       accuracy: first < 0 ? 0 : 1,
@@ -62,8 +63,8 @@ function cosine(a: ArrayLike<number>, b: ArrayLike<number>): number {
   let [product, one, other] = [0, 0, 0];
   for (let i = 0; i < a.length; i++) {
     product += a[i]! * b[i]!;
-    one += a[i]! ** 2;
-    other += b[i]! ** 2;
+    one += a[i]! * a[i]!;
+    other += b[i]! * b[i]!;
   }
   return product / Math.max(1e-12, Math.sqrt(one * other));
 }

@@ -14,6 +14,8 @@
  * first step changes nothing.)
  */
 import { rangeError } from "../errors/error.ts";
+import { cos } from "../elementary/trigonometry.ts";
+import { pow } from "../elementary/power.ts";
 
 /** The factor on the peak learning rate at a step. */
 export type Schedule = (step: number) => number;
@@ -87,7 +89,7 @@ export function cosine(options: CosineOptions): Schedule {
   fraction("minimum", minimum);
   const { warmUp, decaySteps } = span(options);
   return afterWarmUp(warmUp, (step) => {
-    const wave = (1 + Math.cos(2 * Math.PI * cycles * (step - warmUp) / decaySteps)) / 2;
+    const wave = (1 + cos(2 * Math.PI * cycles * (step - warmUp) / decaySteps)) / 2;
     return Math.max(0, wave * (1 - minimum) + minimum);
   });
 }
@@ -119,7 +121,7 @@ export function polynomial(options: PolynomialOptions): Schedule {
   const { warmUp, totalSteps, decaySteps } = span(options);
   return afterWarmUp(
     warmUp,
-    (step) => (1 - end) * Math.max(0, (totalSteps - step) / decaySteps) ** power + end,
+    (step) => (1 - end) * pow(Math.max(0, (totalSteps - step) / decaySteps), power) + end,
   );
 }
 

@@ -17,6 +17,7 @@ import {
 import { add } from "../ops/mod.ts";
 import { leafOf } from "./moments.ts";
 import type { World } from "./world.ts";
+import { log2 } from "../elementary/exponential.ts";
 
 /** Which rank computes a piece: consecutive pieces, nearly as many for each rank. */
 export function ownerOf(piece: number, pieces: number, { size }: Pick<World, "size">): number {
@@ -40,7 +41,7 @@ export async function treeSum(
   const sum = async (first: number, n: number): Promise<Tree | undefined> => {
     const owner = ownerOf(first, pieces, world);
     if (n === 1) return owner === world.rank ? await piece(first) : undefined;
-    const half = 2 ** (Math.ceil(Math.log2(n)) - 1);
+    const half = 2 ** (Math.ceil(log2(n)) - 1);
     const left = await sum(first, half);
     const right = await sum(first + half, n - half).catch((error) => {
       dispose(left);

@@ -7,6 +7,7 @@ import { dirname } from "node:path";
 import { writeTextAtomically } from "../../formats/atomic_write.ts";
 import { isMissing, readAt, writeAt } from "../../platform/files.ts";
 import type { ReferenceStore } from "../../train/mod.ts";
+import { rangeError } from "../../errors/error.ts";
 
 /** An open file. Close it with `using` or `[Symbol.dispose]()`. */
 export interface ReferenceFile extends ReferenceStore, Disposable {
@@ -37,7 +38,10 @@ export function openReferenceFile(
     complete,
     write(text, values) {
       if (4 * values.length !== starts[text + 1]! - starts[text]!) {
-        throw new RangeError(`Expected ${counts[text]} numbers of text ${text} but found ${values.length}`);
+        throw rangeError(
+          "INVALID_ARGUMENT",
+          `Expected ${counts[text]} numbers of text ${text} but found ${values.length}`,
+        );
       }
       writeAt(handle, starts[text]!, new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
     },

@@ -30,6 +30,7 @@ import {
   uniform,
   walshHadamard,
 } from "../../ops/mod.ts";
+import { log2 } from "../../elementary/exponential.ts";
 
 /** The random parts of one transform of n blocks of size K. */
 export interface FastfoodDraws {
@@ -137,7 +138,7 @@ export function seededFastfood(v: Tensor, key: Key, size: number, block: number)
     ? signs(keys.signs, 1, read, backend)
     : slice(signs(keys.signs, n, block, backend), 1, 0, read);
   const mixed = walshHadamard(
-    place(multiply(slice(v, 0, 0, read), drawn), 1, 0, 2 ** Math.ceil(Math.log2(read))),
+    place(multiply(slice(v, 0, 0, read), drawn), 1, 0, 2 ** Math.ceil(log2(read))),
   );
   return fastfoodSpread(mixed, {
     size,

@@ -79,7 +79,7 @@ export function jointError(parts: readonly QuantizationError[]): QuantizationErr
     parts.reduce((n, part) => n + of(part), 0);
   const elements = total((part) => part.elements);
   const rootMean = (of: "rms" | "weightRms"): number =>
-    Math.sqrt(total((part) => part[of] ** 2 * part.elements) / elements);
+    Math.sqrt(total((part) => part[of] * part[of] * part.elements) / elements);
   return {
     elements,
     bytes: total((part) => part.bytes),

@@ -89,7 +89,7 @@ export function budgetAt(
   if (step <= initialSteps) return { triplets: all, masks: false };
   if (step >= last) return { triplets: target, masks: true };
   const left = 1 - (step - initialSteps) / (last - initialSteps);
-  return { triplets: Math.floor((all - target) * left ** 3 + target), masks: step % interval === 0 };
+  return { triplets: Math.floor((all - target) * left * left * left + target), masks: step % interval === 0 };
 }
 
 /** One step of the budget. State: `sensitivity` and `uncertainty` like the parameters; at the end `kept`, 1 or 0 by layer. */

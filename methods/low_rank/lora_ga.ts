@@ -165,7 +165,7 @@ function factorsOf(
   { direction, scale, gamma }: Required<LoraGaOptions>,
 ): Factors {
   const { u, vt } = svd(gradient);
-  const s = scale === "unit" ? 1 : (gradient.shape[0]! ** 0.25) / Math.sqrt(gamma);
+  const s = scale === "unit" ? 1 : Math.sqrt(Math.sqrt(gradient.shape[0]!)) / Math.sqrt(gamma);
   const [rows, columns] = TRIPLES[direction](r);
   return {
     a: multiply(gatherRows(vt, integers(rows, vt.backend)), s),

@@ -53,5 +53,5 @@ export function randomBases(
 /** √(Σ (x − mean)² / (n − 1)). */
 function deviationOf(values: Float32Array): number {
   const mean = values.reduce((sum, x) => sum + x, 0) / values.length;
-  return Math.sqrt(values.reduce((sum, x) => sum + (x - mean) ** 2, 0) / (values.length - 1));
+  return Math.sqrt(values.reduce((sum, x) => sum + (x - mean) * (x - mean), 0) / (values.length - 1));
 }

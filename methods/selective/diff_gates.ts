@@ -15,6 +15,7 @@ import {
 import { add, log, maximum, minimum, multiply, sigmoid, subtract, sum, uniform } from "../../ops/mod.ts";
 import { classifierLeaves } from "../shared/classifier.ts";
 import { rangeError } from "../../errors/error.ts";
+import { log as logarithm } from "../../elementary/exponential.ts";
 
 const [LOW, HIGH] = [-1.5, 1.5];
 const EDGE = 1e-4;
@@ -107,7 +108,7 @@ export function gateOf({ alpha, group }: Pick<GatedLeaf, "alpha" | "group">, key
 
 /** The expected number of gates that are not closed: Σ σ(α − log(−l / r)), []. */
 export function openGates(alpha: Tensor): Tensor {
-  return sum(sigmoid(subtract(alpha, Math.log(-LOW / HIGH))));
+  return sum(sigmoid(subtract(alpha, logarithm(-LOW / HIGH))));
 }
 
 function hardConcrete(alpha: Tensor, key: Key | undefined): Tensor {

@@ -30,6 +30,7 @@ import { tokenIds } from "./prompt_options.ts";
 import { promptStack, promptStart } from "./prompt_rows.ts";
 import { freshParams } from "../shared/initial_factors.ts";
 import { rangeError } from "../../errors/error.ts";
+import { pow } from "../../elementary/power.ts";
 
 /** Options of CPT. */
 export interface ContextPromptTuningOptions {
@@ -148,7 +149,7 @@ function contextLabels(
   const isLabel = (type: number): boolean => type > 0 && type % 4 === 0;
   const examples = [...new Set(types.filter(isLabel))].sort((a, b) => b - a);
   return types.flatMap((type, row) =>
-    isLabel(type) ? [{ row, id: tokens[row]!, weight: decay ** (1 + examples.indexOf(type)) }] : []
+    isLabel(type) ? [{ row, id: tokens[row]!, weight: pow(decay, 1 + examples.indexOf(type)) }] : []
   );
 }
 

@@ -47,6 +47,7 @@ import { add, multiply, ones, reshape, zeros } from "../../ops/mod.ts";
 import { freshParams } from "../shared/initial_factors.ts";
 import { rangeError } from "../../errors/error.ts";
 import { saidLeaves } from "./said_leaves.ts";
+import { log2 } from "../../elementary/exponential.ts";
 
 /** Options of Intrinsic SAID. */
 export interface IntrinsicSaidOptions {
@@ -264,7 +265,7 @@ function moved(
     path,
     map: fn({ v, ...scale && { scale } }, ({ v, scale }, { weight }) => {
       const n = size(weight.shape);
-      const block = 2 ** Math.ceil(Math.log2(blocks === "tensor" ? n : v.size));
+      const block = 2 ** Math.ceil(log2(blocks === "tensor" ? n : v.size));
       // λ P v = P (λ v): this way λ multiplies d elements instead of all the weight's.
       const step = seededFastfood(
         scale === undefined ? v : multiply(v, scale),

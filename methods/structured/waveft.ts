@@ -116,7 +116,7 @@ export const waveft: DefinedMethod<WaveFtOptions> = defineMethod<WaveFtOptions>(
         chooseTargets(spec, options).map((place) => {
           const { spectrum } = paramsAt(params, place.path) as { readonly spectrum: Tensor };
           const { inFeatures, outFeatures } = sizesOf(place);
-          const sizes = { outFeatures, inFeatures, each: filter.length ** 2 };
+          const sizes = { outFeatures, inFeatures, each: filter.length * filter.length };
           const spread = (): Spread => {
             const next = mersenneTwister(positionSeed);
             const chosen = torchRandperm(next, outFeatures * inFeatures, spectrum.size);

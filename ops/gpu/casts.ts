@@ -26,6 +26,7 @@ import { encodeBlocks } from "./kernels/encode_gguf.ts";
 import { meanKernel, nestedKernel } from "./kernels/encode_nested.ts";
 import { tableOf } from "./tables.ts";
 import { typeError } from "../../errors/error.ts";
+import { pow } from "../../elementary/power.ts";
 
 /** The kernels of this file. */
 export type CastKernels = Pick<Backend, "fill" | "copy" | "cast" | "adamw">;
@@ -205,8 +206,8 @@ export function castKernels(context: Context): CastKernels {
         rest2: 1 - beta2,
         epsilon,
         keep: 1 - learningRate * weightDecay,
-        rate: learningRate / (1 - beta1 ** step),
-        correct2: 1 / (1 - beta2 ** step),
+        rate: learningRate / (1 - pow(beta1, step)),
+        correct2: 1 / (1 - pow(beta2, step)),
       };
       const inputs = [parameter, gradient, first, second] as const;
       const outputs = [nextParameter, nextFirst, nextSecond] as const;

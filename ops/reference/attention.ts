@@ -7,6 +7,7 @@ import { size } from "../../tensor/shape.ts";
 import { logSumExp } from "./reduce.ts";
 import { broadcastStrides } from "../../tensor/walk.ts";
 import { floats, numbers } from "./storage.ts";
+import { exp } from "../../elementary/exponential.ts";
 
 /**
  * Whether query i sees key j, before the mask: causal order and window, except for the first `always` keys.
@@ -83,7 +84,7 @@ export function attention(
     sum.fill(0);
     scores.forEach((score, j) => {
       if (score === -Infinity) return;
-      const weight = Math.exp(score - total);
+      const weight = exp(score - total);
       for (let c = 0, from = query.key(j); c < d; c++) sum[c]! += weight * vs[from + c]!;
     });
     to.set(sum, query.at);
@@ -119,7 +120,7 @@ export function attentionGrad(
     for (let c = 0; c < d; c++) mean += upstream[at + c]! * outs[at + c]!;
     scores().forEach((score, j) => {
       if (score === -Infinity) return;
-      const weight = Math.exp(score - totals[row]!);
+      const weight = exp(score - totals[row]!);
       const from = key(j);
       let dot = 0;
       for (let c = 0; c < d; c++) {

@@ -4,27 +4,30 @@ import { sameShape } from "../../tensor/shape.ts";
 import { roundEven } from "./codecs/mod.ts";
 import { erf, erfc } from "./erf.ts";
 import { broadcastOffsets, floats, integers, numbers } from "./storage.ts";
+import { exp, log, tanh } from "../../elementary/exponential.ts";
+import { pow } from "../../elementary/power.ts";
+import { cos, sin } from "../../elementary/trigonometry.ts";
 
-const sigmoid = (x: number): number => x >= 0 ? 1 / (1 + Math.exp(-x)) : Math.exp(x) / (1 + Math.exp(x));
+const sigmoid = (x: number): number => x >= 0 ? 1 / (1 + exp(-x)) : exp(x) / (1 + exp(x));
 
 const UNARY: { readonly [op in UnaryOp]: (x: number) => number } = {
   negate: (x) => -x,
-  exp: Math.exp,
-  log: Math.log,
+  exp,
+  log,
   sqrt: Math.sqrt,
   rsqrt: (x) => 1 / Math.sqrt(x),
   reciprocal: (x) => 1 / x,
   square: (x) => x * x,
   abs: Math.abs,
   sign: Math.sign,
-  sin: Math.sin,
-  cos: Math.cos,
-  tanh: Math.tanh,
+  sin,
+  cos,
+  tanh,
   sigmoid,
   silu: (x) => x * sigmoid(x),
   relu: (x) => Math.max(x, 0),
   gelu: (x) => 0.5 * x * erfc(-x * Math.SQRT1_2),
-  geluTanh: (x) => x * sigmoid(2 * Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)),
+  geluTanh: (x) => x * sigmoid(2 * Math.sqrt(2 / Math.PI) * (x + 0.044715 * x * x * x)),
   erf,
   floor: Math.floor,
   round: roundEven,
@@ -37,7 +40,7 @@ const BINARY: { readonly [op in BinaryOp]: (a: number, b: number) => number } = 
   divide: (a, b) => a / b,
   maximum: Math.max,
   minimum: Math.min,
-  power: Math.pow,
+  power: pow,
   equal: (a, b) => a === b ? 1 : 0,
   less: (a, b) => a < b ? 1 : 0,
   lessEqual: (a, b) => a <= b ? 1 : 0,

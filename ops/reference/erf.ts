@@ -2,6 +2,7 @@
  * The error function to f64 accuracy: Maclaurin terms times exp(−x²) near zero, all of one sign (Abramowitz and Stegun
  * 7.1.6), a continued fraction far away (7.1.14).
  */
+import { exp } from "../../elementary/exponential.ts";
 
 /** erf(x) = 2/√π ∫₀ˣ exp(−u²) du. */
 export function erf(x: number): number {
@@ -22,7 +23,7 @@ function series(x: number): number {
     term *= 2 * x * x / (2 * n + 1);
     sum += term;
   }
-  return 2 / Math.sqrt(Math.PI) * Math.exp(-x * x) * sum;
+  return 2 / Math.sqrt(Math.PI) * exp(-x * x) * sum;
 }
 
 /** erfc(x) = exp(−x²)/√π · 1/(x + ½/(x + 1/(x + 3/2/(x + …)))), from the inside out; 60 levels suffice from 2 on. */
@@ -30,5 +31,5 @@ function fraction(x: number): number {
   if (x > 27) return 0; // below the smallest f64
   let tail = x;
   for (let n = 60; n > 0; n--) tail = x + n / 2 / tail;
-  return Math.exp(-x * x) / Math.sqrt(Math.PI) / tail;
+  return exp(-x * x) / Math.sqrt(Math.PI) / tail;
 }

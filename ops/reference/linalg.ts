@@ -5,6 +5,7 @@ import type { Operand } from "../../tensor/backend.ts";
 import { showShape } from "../../tensor/shape.ts";
 import { floats, numbers } from "./storage.ts";
 import { rangeError } from "../../errors/error.ts";
+import { hypot } from "../../elementary/exponential.ts";
 
 /** A matrix as its columns. */
 type Columns = readonly Float64Array[];
@@ -79,8 +80,8 @@ function orthogonalise(a: Columns, v: Columns): void {
         if (Math.abs(gamma) <= 1e-15 * Math.sqrt(alpha * beta)) continue;
         rotated = true;
         const zeta = (beta - alpha) / (2 * gamma);
-        const t = Math.sign(zeta || 1) / (Math.abs(zeta) + Math.hypot(1, zeta));
-        const c = 1 / Math.hypot(1, t);
+        const t = Math.sign(zeta || 1) / (Math.abs(zeta) + hypot(1, zeta));
+        const c = 1 / hypot(1, t);
         rotate(a[p]!, a[q]!, c, c * t);
         rotate(v[p]!, v[q]!, c, c * t);
       }
@@ -113,7 +114,7 @@ function completed(columns: Columns): Columns {
 
 /** The coordinate vector with the smallest projection on the basis, orthogonalized to it. */
 function orthogonalTo(basis: Columns, n: number): Float64Array {
-  const rest = Array.from({ length: n }, (_, i) => 1 - basis.reduce((sum, b) => sum + b[i]! ** 2, 0));
+  const rest = Array.from({ length: n }, (_, i) => 1 - basis.reduce((sum, b) => sum + b[i]! * b[i]!, 0));
   const vector = new Float64Array(n);
   vector[rest.indexOf(Math.max(...rest))] = 1;
   for (let pass = 0; pass < 2; pass++) {

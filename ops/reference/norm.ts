@@ -10,7 +10,7 @@ export function rmsNorm(x: Operand, weight: Operand, epsilon: number, out: Opera
   for (let row = 0; row < rows; row++) {
     const start = row * width;
     let squares = 0;
-    for (let j = 0; j < width; j++) squares += from[start + j]! ** 2;
+    for (let j = 0; j < width; j++) squares += from[start + j]! * from[start + j]!;
     const factor = 1 / Math.sqrt(squares / width + epsilon);
     inverses[row] = factor;
     for (let j = 0; j < width; j++) to[start + j] = from[start + j]! * factor * scale[j]!;
@@ -53,7 +53,7 @@ export function layerNorm(
     for (let j = 0; j < width; j++) sum += from[start + j]!;
     const centre = sum / width;
     let squares = 0;
-    for (let j = 0; j < width; j++) squares += (from[start + j]! - centre) ** 2;
+    for (let j = 0; j < width; j++) squares += (from[start + j]! - centre) * (from[start + j]! - centre);
     const factor = 1 / Math.sqrt(squares / width + epsilon);
     means[row] = centre;
     inverses[row] = factor;

@@ -2,6 +2,7 @@
 import type { AdamWOptions, Operand } from "../../tensor/backend.ts";
 import { bitsAt, type Key } from "../../tensor/key.ts";
 import { floats, numbers, write } from "./storage.ts";
+import { pow } from "../../elementary/power.ts";
 
 /**
  * m' = β₁ m + (1 − β₁) g, v' = β₂ v + (1 − β₂) g², p' = (1 − η λ) p − η · (m' / (1 − β₁ᵗ)) / (√(v' / (1 − β₂ᵗ)) + ε).
@@ -19,9 +20,9 @@ export function adamw(
 ): void {
   const { learningRate, beta1, beta2, epsilon, weightDecay, step } = options;
   const [p, g, m, v] = [numbers(parameter), numbers(gradient), numbers(first), numbers(second)];
-  const [correct1, correct2] = [1 - beta1 ** step, 1 - beta2 ** step];
+  const [correct1, correct2] = [1 - pow(beta1, step), 1 - pow(beta2, step)];
   const means = Float64Array.from(m, (x, i) => beta1 * x + (1 - beta1) * g[i]!);
-  const squares = Float64Array.from(v, (x, i) => beta2 * x + (1 - beta2) * g[i]! ** 2);
+  const squares = Float64Array.from(v, (x, i) => beta2 * x + (1 - beta2) * g[i]! * g[i]!);
   const moved = Float64Array.from(p, (x, i) => {
     const direction = means[i]! / correct1 / (Math.sqrt(squares[i]! / correct2) + epsilon);
     return x * (1 - learningRate * weightDecay) - learningRate * direction;

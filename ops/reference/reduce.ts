@@ -3,6 +3,7 @@ import type { Operand, ReduceOp } from "../../tensor/backend.ts";
 import { rowsAndWidth } from "../../tensor/shape.ts";
 import { floats, integers, numbers } from "./storage.ts";
 import { rangeError } from "../../errors/error.ts";
+import { exp, log } from "../../elementary/exponential.ts";
 
 const FOLD: { readonly [op in ReduceOp]: readonly [number, (a: number, b: number) => number] } = {
   sum: [0, (a, b) => a + b],
@@ -49,8 +50,8 @@ export function logSumExp(x: ArrayLike<number>, start: number, width: number): n
   for (let j = 0; j < width; j++) largest = Math.max(largest, x[start + j]!);
   if (largest === -Infinity) return -Infinity;
   let sum = 0;
-  for (let j = 0; j < width; j++) sum += Math.exp(x[start + j]! - largest);
-  return largest + Math.log(sum);
+  for (let j = 0; j < width; j++) sum += exp(x[start + j]! - largest);
+  return largest + log(sum);
 }
 
 /** exp(x − log Σ exp) per row; a row of −∞ gives zeros. */
@@ -60,7 +61,7 @@ export function softmax(x: Operand, out: Operand): void {
   for (let row = 0; row < rows; row++) {
     const total = logSumExp(from, row * width, width);
     for (let i = row * width; i < (row + 1) * width; i++) {
-      to[i] = total === -Infinity ? 0 : Math.exp(from[i]! - total);
+      to[i] = total === -Infinity ? 0 : exp(from[i]! - total);
     }
   }
 }
@@ -128,7 +129,7 @@ export function crossEntropyGrad(
       const hot = j === label ? 1 - smoothing : 0;
       to[at] = label === IGNORED
         ? 0
-        : upstream[row]! * (Math.exp(x[at]! - totals[row]!) - hot - smoothing / width);
+        : upstream[row]! * (exp(x[at]! - totals[row]!) - hot - smoothing / width);
     }
   }
 }

@@ -6,6 +6,7 @@ import { rowsAndWidth, size } from "../../tensor/shape.ts";
 import { DTYPE } from "./codes.ts";
 import type { Context } from "./context.ts";
 import { typeError } from "../../errors/error.ts";
+import { pow } from "../../elementary/power.ts";
 
 /** The kernels of this file. */
 export type CastKernels = Pick<Backend, "fill" | "copy" | "cast" | "adamw">;
@@ -53,7 +54,7 @@ export function castKernels(context: Context): CastKernels {
       const { learningRate, beta1, beta2, epsilon, weightDecay, step } = options;
       const constants = [
         ...[beta1, beta2, 1 - beta1, 1 - beta2, 1 - learningRate * weightDecay],
-        ...[learningRate / (1 - beta1 ** step), 1 / (1 - beta2 ** step), epsilon],
+        ...[learningRate / (1 - pow(beta1, step)), 1 / (1 - pow(beta2, step)), epsilon],
       ] as const;
       const inputs = [parameter, gradient, first, second] as const;
       const outputs = [nextParameter, nextFirst, nextSecond] as const;

@@ -68,7 +68,7 @@ globalThis.addEventListener("unload", () => rmSync(folder, { recursive: true, fo
 for (const to of [project, ofDeno]) {
   mkdirSync(to, { recursive: true });
   cpSync(`${ROOT}/embedded/model`, `${to}/model`, { recursive: true });
-  cpSync(new URL("train.js", import.meta.url), `${to}/train.js`);
+  for (const name of ["train.js", "bits.js"]) cpSync(new URL(name, import.meta.url), `${to}/${name}`);
   writeFileSync(`${to}/readme.ts`, readmeScript());
   const turn = {
     dialogue: "ann: where is my parcel?\nbob: it arrives on monday",
@@ -90,6 +90,7 @@ run(
   project,
 );
 const expected = run([Deno.execPath(), "run", "-A", "train.js"], ofDeno);
+const expectedBits = run([Deno.execPath(), "run", "-A", "bits.js"], ofDeno);
 
 Deno.test("the package runs no script when it is installed, and has no clone's files", () => {
   const { scripts } = JSON.parse(readFileSync(`${project}/node_modules/@graft/peft/package.json`, "utf8"));
@@ -110,6 +111,10 @@ for (const [name, runtime] of Object.entries(RUNTIMES)) {
     const said = run([...runtime, "train.js"], project);
     if (fuses(runtime)) assert.equal(said, expected);
     else assertNear(said, expected);
+  });
+
+  Deno.test(`training and sampled text on the reference backend have Deno's bits in ${name}`, () => {
+    assert.equal(run([...runtime, "bits.js"], project), expectedBits);
   });
 
   Deno.test(`README's script runs in ${name}`, () => {

@@ -69,7 +69,7 @@ export function distill(options: DistillOptions): Objective {
         );
       }
       const apart = direction === "forward" ? klDivergence(taught, own) : klDivergence(own, taught);
-      return multiply(mean(apart), temperature ** 2);
+      return multiply(mean(apart), temperature * temperature);
     },
   };
 }
