@@ -1,7 +1,7 @@
 /**
- * Generates many texts concurrently. Every iteration reads at most one new prompt and then takes one step for
- * all rows, so that a text can begin while others continue, and a long prompt delays only one step. Between
- * passes other work of the program can run.
+ * Generates many texts concurrently. Prompts are read in pieces, in turn, and rows take steps in between for as long as the last
+ * piece took: a short prompt waits for one piece of each long one, and a text that is being written keeps half its rate. What
+ * is written does not depend on the order. Between passes other work of the program can run.
  */
 import {
   type Adapter,
@@ -15,7 +15,8 @@ import {
 } from "../core/mod.ts";
 import { contextLength } from "../models/mod.ts";
 import { mixable } from "./mixed.ts";
-import { type Pool, pool, readPrompt, type Row, type Runner } from "./pool.ts";
+import { type Pool, pool, type Row, type Runner } from "./pool.ts";
+import { pieceEnds, type Reading, reading, type ReadPrompt, readsInPieces } from "./reading.ts";
 import { type Job, writing, type Written } from "./text_job.ts";
 import { rangeError } from "../errors/error.ts";
 
@@ -111,8 +112,9 @@ export interface Engine {
   close(): Promise<void>;
 }
 
-/** A row with its promise. */
+/** A row with its promise, and its prompt while it is read. */
 interface Wanted extends Row {
+  readonly reading: Reading;
   cancelled: boolean;
   done(written: Written): void;
   fail(error: unknown): void;
@@ -138,10 +140,10 @@ interface Wanted extends Row {
  * ```
  */
 export function engine(model: Model, { adapters, rows, queue }: EngineOptions): Engine {
-  const bare: Runner = { model, edits: [] };
+  const bare: Runner = { model, edits: [], inPieces: readsInPieces(model) };
   const runners = new Map(Object.entries(adapters).map(([name, adapter]) => [name, runner(model, adapter)]));
   let waiting: Wanted[] = [];
-  let reading: Wanted | undefined;
+  let begun: Wanted[] = []; // whose prompts are being read, in turn
   let pools: Pool<Wanted>[] = [];
   let turning: Promise<void> | undefined;
 
@@ -150,30 +152,36 @@ export function engine(model: Model, { adapters, rows, queue }: EngineOptions): 
     if (found === undefined) throw rangeError("ADAPTER_NOT_FOUND", `There is no adapter "${adapter}"`);
     return found;
   };
-  const written = (): readonly Wanted[] => [
-    ...reading === undefined ? [] : [reading],
-    ...pools.flatMap(({ rows }) => rows),
-  ];
+  const written = (): readonly Wanted[] => [...begun, ...pools.flatMap(({ rows }) => rows)];
   const count = (): number => written().length;
 
-  /** Reads a prompt, and adds the row to a pool. */
-  const begin = async (wanted: Wanted): Promise<void> => {
-    reading = wanted;
+  /** Reads the next piece of the prompt whose turn it is, and after the last one adds the row to a pool. */
+  const readOn = async (): Promise<void> => {
+    begun = begun.filter((wanted) => {
+      if (wanted.cancelled) wanted.reading.dispose();
+      return !wanted.cancelled;
+    });
+    const [wanted, ...others] = begun;
+    if (wanted === undefined) return;
     try {
-      const { scores, cached } = await readPrompt(wanted.runner, wanted.writing.job.prompt);
-      try {
-        if (taken(wanted, scores)) return dispose(cached.cache);
-        const place = pools.find((pool) => pool.takes(wanted.runner, cached));
-        if (place === undefined) pools.push(pool(model, wanted, cached));
-        else place.join(wanted, cached);
-      } catch (error) {
-        dispose(cached.cache);
-        throw error;
-      }
+      const prompt = await wanted.reading.step();
+      begun = prompt === undefined ? [...others, wanted] : others;
+      if (prompt !== undefined) join(wanted, prompt);
     } catch (error) {
+      begun = others;
+      wanted.reading.dispose();
       wanted.fail(error);
-    } finally {
-      reading = undefined;
+    }
+  };
+  const join = (wanted: Wanted, { scores, cached }: ReadPrompt): void => {
+    try {
+      if (taken(wanted, scores)) return dispose(cached.cache);
+      const place = pools.find((pool) => pool.takes(wanted.runner, cached));
+      if (place === undefined) pools.push(pool(model, wanted, cached));
+      else place.join(wanted, cached);
+    } catch (error) {
+      dispose(cached.cache);
+      throw error;
     }
   };
   /** One step of a pool. If the pass fails, all its rows fail. */
@@ -189,18 +197,26 @@ export function engine(model: Model, { adapters, rows, queue }: EngineOptions): 
       pool.retain(() => false);
     }
   };
+  /** One step of every pool. */
+  const stepAll = async (): Promise<void> => {
+    for (const pool of pools) {
+      await others();
+      await step(pool);
+    }
+    for (const pool of pools.filter(({ rows }) => rows.length === 0)) pool.dispose();
+    pools = pools.filter(({ rows }) => rows.length > 0);
+  };
   const turn = async (): Promise<void> => {
     try {
-      while (waiting.length > 0 || pools.length > 0) {
+      while (waiting.length > 0 || begun.length > 0 || pools.length > 0) {
         await others();
-        const next = count() < rows ? waiting.shift() : undefined;
-        if (next !== undefined) await begin(next);
-        for (const pool of pools) {
-          await others();
-          await step(pool);
-        }
-        for (const pool of pools.filter(({ rows }) => rows.length === 0)) pool.dispose();
-        pools = pools.filter(({ rows }) => rows.length > 0);
+        begun.push(...waiting.splice(0, Math.max(0, rows - count())));
+        const before = performance.now();
+        await readOn();
+        const piece = performance.now() - before;
+        do await stepAll(); while (
+          begun.length > 0 && pools.length > 0 && performance.now() - before < 2 * piece
+        );
       }
     } finally {
       turning = undefined; // at once: a job that comes now starts the next one
@@ -216,14 +232,16 @@ export function engine(model: Model, { adapters, rows, queue }: EngineOptions): 
       const { signal } = job;
       signal?.throwIfAborted();
       const found = named(job.adapter);
-      const begun = writing(model, job, hear);
+      const { prompt } = job;
+      const text = writing(model, job, hear);
       if (waiting.length >= queue + Math.max(0, rows - count())) {
         throw new QueueFull(`${waiting.length} requests wait already: try again later`);
       }
       const { promise, resolve, reject } = Promise.withResolvers<Written>();
       const wanted: Wanted = {
-        writing: begun,
+        writing: text,
         runner: found,
+        reading: reading(found.model, prompt, found.inPieces ? pieceEnds(prompt.length) : [prompt.length]),
         cancelled: false,
         done: resolve,
         fail: reject,
@@ -255,7 +273,11 @@ export function engine(model: Model, { adapters, rows, queue }: EngineOptions): 
 
 function runner(model: Model, adapter: Adapter): Runner {
   const edits = adapter.method.edits(adapter.params, model.spec);
-  return { model: graft(model, adapter), edits: mixable(edits, model.spec) };
+  return {
+    model: graft(model, adapter),
+    edits: mixable(edits, model.spec),
+    inPieces: readsInPieces(model, adapter),
+  };
 }
 
 /** The context minus the positions of the adapter's prompts and prefixes. */

@@ -24,6 +24,8 @@ export interface Runner {
   readonly model: Model;
   /** The adapter's edits, when they can share a pass with other adapters'. */
   readonly edits: readonly MixableEdit[] | undefined;
+  /** Whether prompts are read in pieces. */
+  readonly inPieces: boolean;
 }
 
 /** A row: its text and its runner. */
@@ -36,23 +38,6 @@ export interface Row {
 export interface Scored<W extends Row> {
   readonly row: W;
   readonly scores: Float32Array;
-}
-
-/** Reads a prompt: the scores of the first token, and the cache to continue from, which the caller owns. */
-export async function readPrompt({ model }: Runner, prompt: readonly number[]): Promise<{
-  readonly scores: Float32Array;
-  readonly cached: CachedRows;
-}> {
-  const { result, cache } = scope((): Synchronous<ReturnType<typeof nextTokenLogits>> => {
-    const start = model.architecture.decoderStart?.(model);
-    return nextTokenLogits(model, {
-      inputIds: [prompt],
-      ...start !== undefined && { decoderInputIds: [[start]] },
-    });
-  });
-  const scores = await read(result);
-  result.storage.free();
-  return { scores, cached: { cache, used: [cache.length] } };
 }
 
 /** See the module comment. */

@@ -208,6 +208,7 @@ export function gatedEdit(edit: Exclude<Edit, { kind: "prepass" }>, gate: Fn<Gat
     case "hidden":
       return {
         ...edit,
+        eachToken: false, // a gate may read the whole text
         delta: fn(
           { gate, delta: edit.delta },
           ({ gate, delta }, call) => {
@@ -219,6 +220,7 @@ export function gatedEdit(edit: Exclude<Edit, { kind: "prepass" }>, gate: Fn<Gat
     case "prefix":
       return {
         ...edit,
+        eachToken: false,
         rows: fn({ gate, rows: edit.rows }, ({ gate, rows }, call: AttentionCall) => {
           const g = gate.run({ x: call.x, pass: call }); // [b or 1, 1, 1 or 2]
           const [b, t, values] = g.shape as [number, number, number];

@@ -212,6 +212,8 @@ export interface HiddenEdit {
   readonly delta: Fn<HiddenCall, Tensor>;
   /** What `delta` reads, and so does a gate on this edit. */
   readonly reads: HiddenReading;
+  /** Whether it treats each token by itself, so that a text may be read in pieces. Default false. */
+  readonly eachToken?: boolean;
 }
 
 /** What a hidden edit reads: the part's input or output, the sum with the residual after the norm that follows, or the residual. */
@@ -254,6 +256,8 @@ export interface PrefixEdit {
    * AdapterHub's T5.
    */
   readonly distances?: "true" | "pushed";
+  /** Whether its rows are the same for every text, so that a text may be read in pieces. Default false. */
+  readonly eachToken?: boolean;
 }
 
 /** A row of a prompt that represents a token which the row before it must predict. */

@@ -50,7 +50,7 @@ export interface HiddenSpec<O, L> extends Omit<MethodSpec<O>, "create"> {
   params(place: SublayerPlace, options: Filled<O>, from: Drawing, spec: Spec): Tree;
   /** What is read. */
   reads(options: Filled<O>): HiddenReading;
-  /** What is added to the output [b, t, d]. */
+  /** What is added to the output [b, t, d]: to each token what follows from that token alone. */
   delta(params: L, call: HiddenCall, options: Filled<O>): Tensor;
   /** What remains after training, where that is less. */
   finalize?(params: Tree, options: Filled<O>): Adapter;
@@ -84,6 +84,7 @@ export function defineHidden<O, L>(given: HiddenSpec<O, L>): DefinedMethod<O> {
             kind: "hidden",
             path,
             reads: reads(options),
+            eachToken: true,
             delta: fn({ ...all, ...paramsAt(tree, path) } as L, (own, call) => delta(own, call, options)),
           }));
         },

@@ -96,6 +96,7 @@ export const cartridge: DefinedMethod<CartridgeOptions> = defineMethod<Cartridge
             kind: "prefix",
             path: place.path,
             positions: place.role === "self" && place.stack === "decoder" ? n : 0,
+            eachToken: true,
             rows: fn({ k, v, ...frozen && { frozen } }, whole),
           };
         }),

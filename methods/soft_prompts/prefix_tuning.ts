@@ -141,6 +141,7 @@ export const prefixTuning: DefinedMethod<PrefixTuningOptions> = defineMethod<Pre
         ? length
         : 0,
       ...distances !== undefined && place.role === "self" && { distances },
+      eachToken: true,
       rows,
     });
     const dropped = ({ k, v }: PrefixRows, call: AttentionCall): PrefixRows =>
