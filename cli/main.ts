@@ -6,11 +6,13 @@
  * @module
  */
 import process from "node:process";
+import { thisThread } from "../platform/own_thread.ts";
 import { runProgram } from "./terminal/arguments.ts";
 import { errorCode } from "../errors/error.ts";
 import { note } from "./terminal/output.ts";
 import { graftProgram } from "./program.ts";
 import { oneLine } from "./terminal/one_line.ts";
+import { runThread } from "./threads.ts";
 
 /**
  * Runs a command line.
@@ -25,6 +27,11 @@ import { oneLine } from "./terminal/one_line.ts";
  * ```
  */
 export async function main(args: readonly string[]): Promise<number> {
+  const thread = thisThread();
+  if (thread !== undefined) {
+    await runThread(thread);
+    return 0;
+  }
   const debug = args.includes("--debug");
   return await runProgram(graftProgram(), args, (error) => {
     note(oneLine(error));

@@ -1,13 +1,7 @@
 /** `graft serve`: a model and its adapters behind OpenAI's HTTP interface, on this machine. */
-import { type Adapter, graft, memory, type Model } from "../core/mod.ts";
-import { contextLength } from "../models/mod.ts";
-import { engine } from "../serve/engine.ts";
-import { respond } from "../serve/handler.ts";
-import type { Service } from "../serve/service.ts";
-import type { VectorMaker } from "../serve/embeddings.ts";
-import { localCopy } from "../io/local_path.ts";
-import { embeddedIds, embedderOf, embeddingForm, embedTexts } from "../io/sentence_transformers.ts";
-import type { Tokenizer } from "../formats/tokenizer.ts";
+import { withCors } from "../serve/cors.ts";
+import { type HttpServer, isTaken, listenHttp } from "../platform/server.ts";
+import { startOwnThread } from "../platform/own_thread.ts";
 import {
   bytes,
   type Command,
@@ -17,21 +11,15 @@ import {
   option,
   rare,
 } from "./terminal/arguments.ts";
-import { UsageError } from "../tuning/usage_error.ts";
 import { interruptible } from "./terminal/interrupt.ts";
-import {
-  methodFileOption,
-  type ModelFlags,
-  modelFlags,
-  type Opened,
-  openModel,
-  outsideOption,
-} from "./load.ts";
-import { baseName, checkNames, loadNamed, type NamedAdapter, namedAdapter } from "./named_adapters.ts";
+import { methodFileOption, type ModelFlags, modelFlags, outsideOption } from "./load.ts";
+import { baseName, checkNames, type NamedAdapter, namedAdapter } from "./named_adapters.ts";
 import { ADAPTERS_BASE, modelSource } from "./model_source.ts";
+import type { Ready, Serving } from "./serve/computing.ts";
+import { type FromAnswering, type Relay, relay, type ToAnswering } from "./serve/relay.ts";
 import { note, print, showBytes } from "./terminal/output.ts";
-import { type HttpServer, isTaken, listenHttp } from "../platform/server.ts";
-import { failure, typeError } from "../errors/error.ts";
+import { failure } from "../errors/error.ts";
+import { errorOf, type ThreadError } from "./threads.ts";
 
 const EXAMPLE = `
 Example:
@@ -43,7 +31,9 @@ Example:
 A request names what it wants as "model": "base" for the bare model, "polite" or
 "base:polite" for an adapter. Point any OpenAI client at
 http://127.0.0.1:8080/v1 with any key. Ctrl-C finishes the texts that are being
-written; a second one ends at once.`;
+written; a second one ends at once. Without sampling fields in a request the
+model's generation_config.json decides; where it has none the likeliest token is
+taken.`;
 
 interface ServeFlags extends ModelFlags {
   readonly adapter?: readonly NamedAdapter[];
@@ -53,7 +43,9 @@ interface ServeFlags extends ModelFlags {
   readonly rows: number;
   readonly queue: number;
   readonly maxLength?: number;
+  readonly maxTokens: number;
   readonly maxBody: number;
+  readonly cors?: readonly string[];
   readonly json?: true;
 }
 
@@ -87,101 +79,95 @@ export function serve(program: Command): void {
       "most tokens of a prompt and its text; default the model's context",
       integer(2),
     )
+    .option("--max-tokens <n>", "longest answer to a chat that names no max_tokens", integer(), 1024)
+    .addOption(
+      option("--cors <origin>", "whose pages may ask: https://example.org, or '*'; may be repeated", origin),
+    )
     .addOption(rare(option("--max-body <size>", "largest body of a request", bytes, 4 << 20)))
     .option("--json", "print where it listens and what it serves as JSON, and a line for each request");
   helpAll(command).addHelpText("after", EXAMPLE).action(() => run(command.opts<ServeFlags>()));
 }
 
 async function run(flags: ServeFlags): Promise<void> {
-  const { adapter: adapters = [], ...rest } = flags;
+  const { adapter: adapters = [], name, cors = [], ...rest } = flags;
   checkNames([], adapters);
   const [first] = adapters;
-  const source = await modelSource({ ...rest, ...first && { adapter: first.source } });
-  const base = flags.name ?? (flags.model === "embedded" ? "embedded" : baseName(source));
+  const model = await modelSource({ ...rest, ...first && { adapter: first.source } });
+  const base = name ?? (flags.model === "embedded" ? "embedded" : baseName(model));
   checkNames([base], adapters);
-  const opened = await openModel({ ...rest, model: source });
+  const serving: Serving = { ...rest, model, base, adapters };
+  const ready = Promise.withResolvers<Ready>();
+  const closed = Promise.withResolvers<void>();
+  const broken = Promise.withResolvers<never>();
+  broken.promise.catch(() => {}); // it may break before it is awaited
+  const fail = (error: unknown): void => {
+    ready.reject(error);
+    broken.reject(error);
+    between.fail(error);
+  };
+  const hear = (message: Ready | ThreadError | FromAnswering): void => {
+    if (message.kind === "ready") ready.resolve(message);
+    else if (message.kind === "failed") fail(errorOf(message));
+    else if (message.kind === "closed") closed.resolve();
+    else between.hear(message);
+  };
+  const thread = startOwnThread(
+    new URL("./main.ts", import.meta.url),
+    "serve",
+    serving,
+    (message) => hear(message as Ready | ThreadError | FromAnswering),
+    fail,
+  );
+  const between = relay(thread.post);
   try {
-    await listen(flags, base, opened, await loadNamed(adapters, opened, flags));
+    await listen(flags, cors, await ready.promise, between, thread.post, broken.promise);
+    thread.post({ kind: "close" });
+    await Promise.race([closed.promise, broken.promise]);
   } finally {
-    opened.close();
+    await thread.end();
   }
 }
 
 async function listen(
   flags: ServeFlags,
-  base: string,
-  { base: model, backend }: Opened,
-  adapters: Readonly<Record<string, Adapter>>,
+  cors: readonly string[],
+  { models, maxLength, bytes }: Ready,
+  between: Relay,
+  post: (message: ToAnswering) => void,
+  broken: Promise<never>,
 ): Promise<void> {
-  if (!model.spec.stacks.some(({ stack }) => stack === "decoder")) {
-    throw typeError("INVALID_ARGUMENT", `Cannot serve ${model.architecture.name}: it writes no text`);
-  }
-  model.tokenizer.encode(""); // throws here if the model has no tokenizer
-  const context = contextLength(model);
-  const maxLength = flags.maxLength ?? Math.min(context, 1 << 20);
-  if (maxLength > context) {
-    throw new UsageError(
-      `Expected --max-length of at most ${context}, the model's context, but found ${maxLength}`,
-    );
-  }
-  const running = engine(model, { adapters, rows: flags.rows, queue: flags.queue });
-  const names = Object.keys(adapters);
   const stop = Promise.withResolvers<void>();
-  using interrupt = interruptible(() => stop.resolve());
-  const service: Service = {
-    model,
-    vectors: await vectorsOf(model, adapters),
-    engine: running,
-    base,
-    adapters: names,
-    maxLength,
-    maxBytes: flags.maxBody,
-    began: now(),
-    now,
-    seed: () => crypto.getRandomValues(new Uint32Array(1))[0]!,
-    id: () => crypto.randomUUID().replaceAll("-", ""),
-    stopping: () => interrupt.wanted,
-  };
+  using interrupt = interruptible(() => {
+    post({ kind: "stopping" });
+    stop.resolve();
+  });
+  const answer = async (request: Request): Promise<Response> =>
+    request.method === "GET" && isHealth(request)
+      ? Response.json({ status: interrupt.wanted ? "stopping" : "ok", ...between.load })
+      : await between.respond(request, flags.maxBody);
   const server = await started(flags, async (request) => {
     const start = performance.now();
-    const response = await respond(service, request);
+    const response = await withCors(cors, request, () => answer(request));
     log(flags, request, response.status, performance.now() - start);
     return response;
   });
   const { port } = server;
   const host = flags.host.includes(":") ? `[${flags.host}]` : flags.host;
   const url = `http://${host}:${port}/v1`;
-  if (flags.json === true) print(JSON.stringify({ url, models: [base, ...names], maxLength }));
+  if (flags.json === true) print(JSON.stringify({ url, models, maxLength }));
   else {
     print(`Listening on ${url}`);
-    print(`Models: ${[base, ...names].join(", ")} (${showBytes(memory(backend).live)}); Ctrl-C stops`);
+    print(`Models: ${models.join(", ")} (${showBytes(bytes)}); Ctrl-C stops`);
   }
   const failed = server.finished.then(() => {}); // rejects when the listener fails
-  await Promise.race([stop.promise, failed]);
-  const { waiting, writing } = running.load;
+  await Promise.race([stop.promise, failed, broken]);
+  const { waiting, writing } = between.load;
   if (waiting + writing > 0) note(`Finishing ${waiting + writing} texts; Ctrl-C again ends at once`);
   await server.shutdown();
-  await running.close();
 }
 
-/** Vectors as the model's folder says, or of the last token's state. */
-async function vectorsOf(
-  model: Model<Tokenizer>,
-  adapters: Readonly<Record<string, Adapter>>,
-): Promise<VectorMaker> {
-  const form = await embeddingForm(await localCopy(model.source ?? "") ?? "");
-  return {
-    embed: async (texts, adapter) => {
-      const tuned = adapter === null ? model : graft(model, adapters[adapter]!);
-      const embedder = embedderOf(tuned, { pooling: "last", ...form });
-      const tokens = texts.reduce((sum, text) => sum + embeddedIds(embedder, text).length, 0);
-      return { vectors: await embedTexts(embedder, texts), tokens };
-    },
-  };
-}
-
-/** Seconds since 1970. */
-const now = (): number => Math.floor(Date.now() / 1000);
+/** Whether a request asks for the server's health, which is answered while the other thread computes. */
+const isHealth = ({ url }: Request): boolean => URL.parse(url)?.pathname.replace(/\/$/, "") === "/health";
 
 /** @throws {Error} when the port is in use or the address does not belong to this machine. */
 async function started(
@@ -206,6 +192,17 @@ function log({ json }: ServeFlags, request: Request, status: number, millisecond
   const path = URL.parse(request.url)?.pathname ?? "?";
   if (json === true) print(JSON.stringify({ method: request.method, path, status, milliseconds }));
   else note(`${request.method} ${path} ${status} ${(milliseconds / 1000).toFixed(2)} s`);
+}
+
+/** Adds an origin to those before it. */
+function origin(text: string, before: readonly string[] = []): readonly string[] {
+  const url = URL.parse(text);
+  if (text !== "*" && (url === null || url.origin !== text)) {
+    throw new InvalidArgumentError(
+      `Expected an origin such as https://example.org, or "*", but found "${text}"`,
+    );
+  }
+  return [...before, text];
 }
 
 function port(text: string): number {

@@ -1,6 +1,6 @@
 /** Checks of paths for results. */
 import { readdirSync, statSync } from "node:fs";
-import { systemCode } from "../platform/files.ts";
+import { isMissing } from "../platform/files.ts";
 
 /** Whether anything exists at the path. */
 export function exists(path: string): boolean {
@@ -8,7 +8,7 @@ export function exists(path: string): boolean {
     statSync(path);
     return true;
   } catch (error) {
-    if (systemCode(error) === "ENOENT") return false;
+    if (isMissing(error)) return false;
     throw error;
   }
 }

@@ -149,6 +149,7 @@ export async function embedTexts(
     const width = vectors.shape[1]!;
     dispose(vectors);
     numbers.forEach((n, i) => found[n] = Float32Array.from(values.slice(i * width, (i + 1) * width)));
+    await new Promise((resolve) => setTimeout(resolve)); // a server's other work runs in between
   }
   return found;
 }

@@ -67,11 +67,11 @@ async function route(service: Service, request: Request): Promise<Response> {
       allow(request, "GET");
       return Response.json({ status: service.stopping() ? "stopping" : "ok", ...service.engine.load });
     case "/v1/chat/completions": {
-      const asked = parseChatRequest(await body(service, request));
+      const asked = parseChatRequest(await body(service, request), service.sampler);
       return await answer(service, request, CHAT, asked, [chatIds(service, asked.messages)], "messages");
     }
     case "/v1/completions": {
-      const asked = parseCompletionRequest(await body(service, request));
+      const asked = parseCompletionRequest(await body(service, request), service.sampler);
       return await answer(service, request, COMPLETION, asked, asked.prompts.map(idsOf(service)), "prompt");
     }
     case "/v1/embeddings": {
@@ -242,7 +242,7 @@ async function answer(
  * The maximum number of new tokens. @throws {Problem} when the prompt, or the requested number, does not fit.
  */
 function newTokens(
-  { engine, maxLength }: Service,
+  { engine, maxLength, maxTokens: usual = Infinity }: Service,
   { maxTokens }: GenerationRequest,
   adapter: string | null,
   prompt: number,
@@ -265,5 +265,5 @@ function newTokens(
       "max_tokens",
     );
   }
-  return maxTokens ?? left;
+  return maxTokens ?? Math.min(left, usual);
 }

@@ -19,6 +19,7 @@
  */
 export { Cancelled, type Engine, engine, type EngineOptions, type PendingText, QueueFull } from "./engine.ts";
 export { respond } from "./handler.ts";
+export { withCors } from "./cors.ts";
 export { type Service } from "./service.ts";
 export type { VectorMaker } from "./embeddings.ts";
 export type { Job, Written } from "./text_job.ts";

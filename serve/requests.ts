@@ -60,8 +60,8 @@ const CHAT = [
 ];
 const COMPLETION = [...COMMON, "prompt", "suffix", "echo", "best_of"];
 
-/** Reads a chat request. @throws {Problem} naming the invalid field. */
-export function parseChatRequest(body: Fields): ChatRequest {
+/** Reads a chat request; `advised` is how tokens are drawn where it does not say it. @throws {Problem} naming the invalid field. */
+export function parseChatRequest(body: Fields, advised?: Sampler): ChatRequest {
   checkNames(body, CHAT);
   const empty = (value: unknown): boolean => Array.isArray(value) && value.length === 0;
   neutralField(body, "tools", empty);
@@ -73,22 +73,22 @@ export function parseChatRequest(body: Fields): ChatRequest {
   neutralField(body, "response_format", (value) => isObject(value) && value["type"] === "text");
   neutralField(body, "modalities", (value) => JSON.stringify(value) === '["text"]');
   const newest = numberField(body, "max_completion_tokens", { from: 1, integer: true });
-  const asked = common(body);
+  const asked = common(body, advised);
   return { ...asked, maxTokens: newest ?? asked.maxTokens, messages: messagesOf(body["messages"]) };
 }
 
-/** Reads a completion request. @throws {Problem} naming the invalid field. */
-export function parseCompletionRequest(body: Fields): CompletionRequest {
+/** As `parseChatRequest`, of a completion request. @throws {Problem} naming the invalid field. */
+export function parseCompletionRequest(body: Fields, advised?: Sampler): CompletionRequest {
   checkNames(body, COMPLETION);
   neutralField(body, "suffix", (value) => value === "");
   neutralField(body, "echo", (value) => value === false);
   neutralField(body, "best_of", (value) => value === 1);
   neutralField(body, "logprobs", () => false);
-  const asked = common(body);
+  const asked = common(body, advised);
   return { ...asked, maxTokens: asked.maxTokens ?? 16, prompts: promptsOf(body["prompt"]) };
 }
 
-function common(body: Fields): GenerationRequest {
+function common(body: Fields, advised: Sampler | undefined): GenerationRequest {
   const { model } = body;
   if (typeof model !== "string" || model === "") throw wrong("model", "the name of a model", model);
   neutralField(body, "frequency_penalty", (value) => value === 0);
@@ -103,7 +103,7 @@ function common(body: Fields): GenerationRequest {
     model,
     n: numberField(body, "n", { from: 1, to: MOST_TEXTS, integer: true }) ?? 1,
     maxTokens: numberField(body, "max_tokens", { from: 1, integer: true }),
-    sampler: samplerOf(body),
+    sampler: samplerOf(body, advised),
     seed: numberField(body, "seed", { from: 0, integer: true }),
     stop: textsField(body, "stop", 4),
     stream,
@@ -111,13 +111,15 @@ function common(body: Fields): GenerationRequest {
   };
 }
 
-/** OpenAI samples at temperature 1 by default, and takes the best token at 0. */
-function samplerOf(body: Fields): Sampler | undefined {
-  const temperature = numberField(body, "temperature", { from: 0, to: 2 }) ?? 1;
-  const topP = numberField(body, "top_p", { from: 0, to: 1 });
-  const topK = numberField(body, "top_k", { from: 1, integer: true });
+/** Fields that are missing are as the model's makers advise. Without either the best token is taken, as at temperature 0. */
+function samplerOf(body: Fields, advised: Sampler | undefined): Sampler | undefined {
+  const temperature = numberField(body, "temperature", { from: 0, to: 2 });
+  const topP = numberField(body, "top_p", { from: 0, to: 1 }) ?? advised?.topP;
+  const topK = numberField(body, "top_k", { from: 1, integer: true }) ?? advised?.topK;
   if (temperature === 0 || topP === 0) return undefined;
-  return { temperature, ...topP !== undefined && { topP }, ...topK !== undefined && { topK } };
+  const heat = temperature ?? advised?.temperature;
+  if (heat === undefined && topP === undefined && topK === undefined) return undefined;
+  return { temperature: heat ?? 1, ...topP !== undefined && { topP }, ...topK !== undefined && { topK } };
 }
 
 const ROLES = ["system", "developer", "user", "assistant"];

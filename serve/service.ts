@@ -1,5 +1,5 @@
 /** What the HTTP interface serves: an engine, a base and its adapters. */
-import type { Model } from "../core/mod.ts";
+import type { Model, Sampler } from "../core/mod.ts";
 import type { Tokenizer } from "../formats/tokenizer.ts";
 import type { VectorMaker } from "./embeddings.ts";
 import type { Engine } from "./engine.ts";
@@ -18,6 +18,10 @@ export interface Service {
   readonly vectors?: VectorMaker;
   /** Maximum number of tokens of a prompt and its text together. */
   readonly maxLength: number;
+  /** Most new tokens of a chat that asks for no number; default: what the context leaves. */
+  readonly maxTokens?: number;
+  /** How tokens are drawn where a request does not say it; default: the likeliest is taken. */
+  readonly sampler?: Sampler;
   /** Maximum size of a body in bytes. */
   readonly maxBytes: number;
   /** Start time in seconds since 1970. */

@@ -44,6 +44,7 @@ Deno.test("sources start threads and open machine code only in platform/, pages 
     "platform/deno.ts",
     "platform/foreign_library.ts",
     "platform/own_program.ts",
+    "platform/own_thread.ts",
     "platform/worker.ts",
   ]);
 });

@@ -130,6 +130,7 @@ Deno.test("graft serve says what is wrong with its arguments, its port and its m
     ["--port 70000", 2, /Expected a port up to 65535 but found 70000/],
     ["--rows 0", 2, /Expected an integer from 1 but found "0"/],
     ["--queue -1", 2, /Expected an integer from 0/],
+    ["--cors example.org", 2, /Expected an origin such as https:.* but found "example.org"/],
     ["--adapter x=", 2, /Expected <name>=<folder>.* but found "x="/],
     ["--adapter a:b=c", 2, /without spaces, ":" and "\/", but found "a:b=c"/],
     ["--adapter a=x --adapter b/a", 2, /Two models would be called "a": give --adapter another name/],
@@ -149,4 +150,76 @@ Deno.test("graft serve says what is wrong with its arguments, its port and its m
     assert.match(said, /^graft: [^\n]+$/, line);
     assert.equal(code, expected, said);
   }
+});
+
+Deno.test("graft serve answers for its health, for pages and for short chats while it reads a long prompt", async () => {
+  const origin = "https://example.org";
+  const args = ["-m", "embedded", "--backend", "reference", "--cors", origin, "--rows", "2"];
+  const server = await start(args);
+  const prompt = "customer: my parcel is late and the box is torn. ".repeat(12);
+  const asked = { model: "base", prompt, max_tokens: 1 };
+  const begun = performance.now();
+  const long = post(`${server.url}/completions`, asked).then(async (response) => {
+    assert.equal(response.status, 200, await response.clone().text());
+    await response.text();
+    return performance.now() - begun;
+  });
+  let done = false;
+  void long.then(() => done = true);
+  const waits: number[] = [];
+  let most = 0;
+  for (; !done; await new Promise((resolve) => setTimeout(resolve, 10))) {
+    const start = performance.now();
+    const headers = { origin };
+    const health = await fetch(server.url.replace("/v1", "/health"), { headers });
+    assert.equal(health.headers.get("access-control-allow-origin"), origin);
+    most = Math.max(most, (await health.json()).writing);
+    waits.push(performance.now() - start);
+  }
+  const seconds = await long / 1000;
+  assert.equal(most, 1, "the text is counted while its prompt is read");
+  assert.ok(waits.length > 20, `${waits.length} answers in ${seconds} s`);
+  assert.ok(Math.max(...waits) < seconds * 1000 / 3, `${Math.max(...waits)} ms of ${seconds} s`);
+  server.child.kill("SIGINT");
+  assert.equal((await server.child.status).code, 0, await server.said);
+});
+
+Deno.test("graft serve draws as generation_config.json says, and a client that leaves frees its place", async () => {
+  using folder = temporaryFolder();
+  const model = tinyModel(folder.path);
+  const config = { do_sample: true, temperature: 1.9, top_k: 30 };
+  Deno.writeTextFileSync(`${model}/generation_config.json`, JSON.stringify(config));
+  const server = await start(["-m", model, "--backend", "reference", "--rows", "1", "--max-tokens", "7"]);
+  const chat = async (more: object): Promise<{ text: string; tokens: number }> => {
+    const messages = [{ role: "user", content: "cat" }];
+    const answer = await post(`${server.url}/chat/completions`, {
+      model: "base",
+      messages,
+      seed: 3,
+      ...more,
+    });
+    const { choices, usage } = await answer.json();
+    return { text: choices[0].message.content, tokens: usage.completion_tokens };
+  };
+  const { text, tokens } = await chat({});
+  assert.ok(tokens <= 7, "--max-tokens bounds what no request bounds");
+  assert.equal((await chat({ temperature: 1.9, top_k: 30, max_tokens: 7 })).text, text);
+  assert.notEqual((await chat({ temperature: 0 })).text, text);
+  const leaving = new AbortController();
+  const headers = { "content-type": "application/json" };
+  const body = JSON.stringify({ model: "base", prompt: Array(40).fill("a"), max_tokens: 60, stream: true });
+  const stream = await fetch(`${server.url}/completions`, {
+    ...{ method: "POST", headers, body, signal: leaving.signal },
+  });
+  await stream.body!.getReader().read();
+  leaving.abort();
+  const health = async () => await (await fetch(server.url.replace("/v1", "/health"))).json();
+  let now = await health();
+  for (let i = 0; i < 100 && now.waiting + now.writing > 0; i++) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    now = await health();
+  }
+  assert.deepEqual(now, { status: "ok", waiting: 0, writing: 0 });
+  server.child.kill("SIGINT");
+  assert.equal((await server.child.status).code, 0, await server.said);
 });

@@ -23,3 +23,9 @@ Deno.test("advisedSampler() is what generation_config.json says, and greedy with
     /Expected "top_k" in .* to be a number from 0/,
   );
 });
+
+Deno.test("advisedSampler() finds no advice in a file", () => {
+  using folder = temporaryFolder();
+  Deno.writeTextFileSync(`${folder.path}/model.gguf`, "");
+  assert.equal(advisedSampler(`${folder.path}/model.gguf`), undefined);
+});
