@@ -1,4 +1,5 @@
 /** What the program does in threads of its own. */
+import { type ErrorCode, errorCode, failure, withCode } from "../errors/error.ts";
 import type { ThisThread } from "../platform/own_thread.ts";
 import { UsageError } from "../tuning/usage_error.ts";
 import { serveHere } from "./serve/computing.ts";
@@ -8,6 +9,7 @@ export interface ThreadError {
   readonly kind: "failed";
   readonly message: string;
   readonly usage: boolean;
+  readonly code?: ErrorCode;
 }
 
 /** Runs what a thread was started for. Errors are posted. */
@@ -17,15 +19,21 @@ export async function runThread(thread: ThisThread): Promise<void> {
       case "serve":
         return await serveHere(thread);
       default:
-        throw new Error(`There is no thread for "${thread.task}"`);
+        throw failure("INVALID_ARGUMENT", `There is no thread for "${thread.task}"`);
     }
   } catch (error) {
     const { message } = error instanceof Error ? error : { message: String(error) };
-    const failed: ThreadError = { kind: "failed", message, usage: error instanceof UsageError };
+    const code = errorCode(error);
+    const usage = error instanceof UsageError;
+    const failed: ThreadError = { kind: "failed", message, usage, ...code !== undefined && { code } };
     thread.post(failed);
   }
 }
 
 /** The error that a thread posted. */
-export const errorOf = ({ message, usage }: ThreadError): Error =>
-  usage ? new UsageError(message) : new Error(message);
+export const errorOf = ({ message, usage, code }: ThreadError): Error =>
+  usage
+    ? new UsageError(message)
+    : code === undefined
+    ? new Error(message)
+    : withCode(code, new Error(message));

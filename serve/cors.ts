@@ -6,6 +6,15 @@ import { Problem, problemResponse } from "./problem.ts";
  * let a page of one of `origins` read it. Requests without an origin, which no page of another origin sends, are as before.
  *
  * @param origins "https://example.org", or "*" for every page.
+ * @example
+ * ```ts
+ * import { withCors } from "@graft/peft/serve";
+ * import assert from "node:assert/strict";
+ * const request = new Request("http://localhost/health", { headers: { origin: "https://example.org" } });
+ * const answer = () => Promise.resolve(new Response("ok"));
+ * const { headers } = await withCors(["https://example.org"], request, answer);
+ * assert.equal(headers.get("access-control-allow-origin"), "https://example.org");
+ * ```
  */
 export async function withCors(
   origins: readonly string[],

@@ -14,11 +14,14 @@ import {
   Tensor,
 } from "../core/mod.ts";
 import { contextLength } from "../models/mod.ts";
+import { Cancelled, QueueFull } from "./refusals.ts";
 import { mixable } from "./mixed.ts";
 import { type Pool, pool, type Row, type Runner } from "./pool.ts";
 import { pieceEnds, type Reading, reading, type ReadPrompt, readsInPieces } from "./reading.ts";
 import { type Job, writing, type Written } from "./text_job.ts";
 import { rangeError } from "../errors/error.ts";
+
+export { Cancelled, QueueFull } from "./refusals.ts";
 
 /** Options of an engine. */
 export interface EngineOptions {
@@ -36,57 +39,6 @@ export interface PendingText {
   readonly written: Promise<Written>;
   /** Cancels the text; its place becomes free immediately. */
   cancel(): void;
-}
-
-/**
- * Thrown when the queue is full.
- *
- * @example
- * ```ts
- * import { freshModel, reference, smallConfig } from "@graft/peft";
- * import { engine, QueueFull } from "@graft/peft/serve";
- * import assert from "node:assert/strict";
- * const tokenizer = { encode: () => [1], decode: (ids: readonly number[]) => ids.join(" ") };
- * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0, tokenizer });
- * const writer = engine(model, { adapters: {}, rows: 1, queue: 0 });
- * const job = { prompt: [1, 2], adapter: null, maxTokens: 2, seed: 0, stop: [] };
- * const { written } = writer.submit(job);
- * assert.throws(() => writer.submit(job), QueueFull); // one is written, none may wait
- * await written;
- * await writer.close();
- * ```
- */
-export class QueueFull extends Error {
-  /** What went wrong, for programs. */
-  readonly code: "QUEUE_FULL" = "QUEUE_FULL";
-
-  /** Identifies the error class. */
-  override readonly name = "QueueFull";
-}
-
-/**
- * Thrown when a text was cancelled.
- *
- * @example
- * ```ts
- * import { freshModel, reference, smallConfig } from "@graft/peft";
- * import { Cancelled, engine } from "@graft/peft/serve";
- * import assert from "node:assert/strict";
- * const tokenizer = { encode: () => [1], decode: (ids: readonly number[]) => ids.join(" ") };
- * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0, tokenizer });
- * const writer = engine(model, { adapters: {}, rows: 1, queue: 1 });
- * const { written, cancel } = writer.submit({ prompt: [1, 2], adapter: null, maxTokens: 9, seed: 0, stop: [] });
- * cancel();
- * await assert.rejects(written, Cancelled);
- * await writer.close();
- * ```
- */
-export class Cancelled extends Error {
-  /** What went wrong, for programs. */
-  readonly code: "CANCELLED" = "CANCELLED";
-
-  /** Identifies the error class. */
-  override readonly name = "Cancelled";
 }
 
 /** See the module comment. */

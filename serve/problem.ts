@@ -1,6 +1,6 @@
 /** Errors of requests, in the form of OpenAI's interface. */
 
-import { Cancelled, QueueFull } from "./engine.ts";
+import { Cancelled, QueueFull } from "./refusals.ts";
 
 /** OpenAI's kinds of errors. */
 export type ProblemType = "invalid_request_error" | "rate_limit_error" | "server_error";

@@ -4,6 +4,7 @@
  *
  *   piece i:  keys and values of tokens 64 i … 64 i + 63, which attend to all before them in the cache
  */
+import { typeError } from "../errors/error.ts";
 import {
   type Adapter,
   type Edit,
@@ -80,7 +81,10 @@ export function reading(model: Model, prompt: readonly number[], ends: readonly 
         const next = scope((): Synchronous<CachedRows> => {
           const { cache } = model.architecture.states(model, { inputIds }, { ...before(), keepCache: true });
           if (cache === undefined) {
-            throw new TypeError(`Cannot serve ${model.architecture.name}: it keeps no cache`);
+            throw typeError(
+              "MODEL_UNSUPPORTED",
+              `Cannot serve ${model.architecture.name}: it keeps no cache`,
+            );
           }
           return { cache, used: [cache.length] };
         });

@@ -41,6 +41,7 @@ Deno.test("no source has an import that only some runtimes know: of source phase
 Deno.test("sources start threads and open machine code only in platform/, pages by browser/worker.ts", () => {
   assert.deepEqual(wherever(/\bnew Worker\b|worker_threads|\bdlopen\b|node:child_process/), [
     "browser/worker.ts",
+    "platform/c_library.ts",
     "platform/deno.ts",
     "platform/foreign_library.ts",
     "platform/own_program.ts",

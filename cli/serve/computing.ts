@@ -1,4 +1,5 @@
 /** The thread of `graft serve` that computes: it loads the model, and answers requests while others wait in the thread of connections. */
+import { typeError } from "../../errors/error.ts";
 import { type Adapter, graft, memory, type Model } from "../../core/mod.ts";
 import type { Tokenizer } from "../../formats/tokenizer.ts";
 import { advisedSampler } from "../../io/generation_config.ts";
@@ -57,7 +58,7 @@ async function answerWith(
   adapters: Readonly<Record<string, Adapter>>,
 ): Promise<void> {
   if (!model.spec.stacks.some(({ stack }) => stack === "decoder")) {
-    throw new TypeError(`Cannot serve ${model.architecture.name}: it writes no text`);
+    throw typeError("INVALID_ARGUMENT", `Cannot serve ${model.architecture.name}: it writes no text`);
   }
   model.tokenizer.encode(""); // throws here if the model has no tokenizer
   const context = contextLength(model);

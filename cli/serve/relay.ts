@@ -136,7 +136,11 @@ export function answerBy(
   service: { readonly load: () => Load; readonly stopping: () => void; readonly close: () => Promise<void> },
 ): void {
   const running = new Map<number, AbortController>();
-  const tell = (part: Record<string, unknown>): void => post({ ...part, load: service.load() });
+  let told = service.load();
+  const tell = (part: Record<string, unknown>): void => {
+    told = service.load();
+    post({ ...part, load: told });
+  };
   const answer = async (message: ToAnswering & { readonly kind: "request" }): Promise<void> => {
     const { id, url, method, headers, body } = message;
     const controller = new AbortController();
@@ -158,11 +162,9 @@ export function answerBy(
     running.delete(id);
     tell({ kind: "end", id });
   };
-  let told = service.load();
   const timer = setInterval(() => {
     const now = service.load();
     if (now.waiting !== told.waiting || now.writing !== told.writing) tell({ kind: "load" });
-    told = now;
   }, 50);
   listen((given) => {
     const message = given as ToAnswering;
