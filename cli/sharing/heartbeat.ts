@@ -15,7 +15,8 @@ export const BEAT: { readonly every: number; readonly patience: number } = {
 /** Writes `path` every `every` ms until it is disposed, and removes it then. */
 export function heartbeat(path: string, every: number = BEAT.every): Disposable {
   timeOf(path);
-  const worker = startWorker(BEATING, { path, every }, () => {});
+  const worker = startWorker(BEATING, () => {});
+  worker.send({ path, every });
   return {
     [Symbol.dispose]: () => {
       worker.end();

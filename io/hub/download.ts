@@ -14,7 +14,7 @@
 import process from "node:process";
 import { mkdir, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { HubApiError, type ListFileEntry, listFiles } from "@huggingface/hub";
+import type { ListFileEntry } from "@huggingface/hub";
 import { fetchFile, hubError } from "./fetch.ts";
 import { dataSetFiles, neededFiles } from "./files.ts";
 import { type DownloadRecord, readRecord, writeRecord } from "./record.ts";
@@ -207,6 +207,7 @@ export async function repository(id: string, options: DownloadOptions = {}): Pro
     entries = await list({ type, name, revision, endpoint, token, signal: options.signal });
   } catch (error) {
     options.signal?.throwIfAborted();
+    const { HubApiError } = await import("@huggingface/hub");
     if (error instanceof HubApiError) throw hubError(`list ${name}@${revision}`, error.statusCode, error);
     if (complete) return { ...here, listed: undefined };
     throw failure("HUB_UNREACHABLE", `Cannot reach ${endpoint} for ${id}: ${(error as Error).message}`, {
@@ -251,6 +252,7 @@ async function list(
   },
 ): Promise<readonly ListFileEntry[]> {
   const entries: ListFileEntry[] = [];
+  const { listFiles } = await import("@huggingface/hub"); // a program that downloads nothing does not load it
   const pages = listFiles({
     repo: { type: repo.type, name: repo.name },
     // The library puts the revision into the URL as it is, and "refs/pr/1" must be one segment.

@@ -2,7 +2,6 @@
  * One file over HTTP, resumable: bytes go to `<target>.<version>.part`, a later attempt requests the rest
  * with a Range header, and only a file with the correct size and hash is renamed to the target.
  */
-import { createHash } from "node:crypto";
 import { open, rename, rm, stat } from "node:fs/promises";
 import { failure, rangeError } from "../../errors/error.ts";
 
@@ -212,6 +211,7 @@ function continues(response: Response, received: number): boolean {
 /** Verifies the hash of the part, if known. */
 async function check({ url, sha256, signal }: FetchRequest, part: string): Promise<void> {
   if (sha256 === undefined || !/^[0-9a-f]{64}$/.test(sha256)) return;
+  const { createHash } = await import("node:crypto");
   const hash = createHash("sha256");
   const file = await open(part, "r");
   try {

@@ -16,7 +16,7 @@
  *
  * @module
  */
-import { backend, type GpuBackend, type Profile } from "./backend.ts";
+import type { GpuBackend, Profile } from "./backend.ts";
 import { type GpuOptions, openDevice } from "./device.ts";
 import type { Tally } from "./stream.ts";
 
@@ -39,5 +39,7 @@ export type { GpuBackend, GpuOptions, Profile, Tally };
  * ```
  */
 export async function gpu(options: GpuOptions = {}): Promise<GpuBackend> {
-  return backend(await openDevice(options));
+  const device = await openDevice(options);
+  const { backend } = await import("./backend.ts"); // its kernels are a tenth of the library
+  return backend(device);
 }

@@ -2,7 +2,6 @@
  * Where the native kernels of this machine lie: built here by `deno task native`, or prebuilt in a package of its platform, which
  * npm installs beside graft as an optional dependency and Deno opens from its own cache.
  */
-import { createHash } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
@@ -88,6 +87,7 @@ export function checkedLibrary(url: string): string {
       `Cannot use the native kernels "${path}": they are of another version of graft; install them again with it`,
     );
   }
+  const { createHash } = process.getBuiltinModule("node:crypto"); // no program on WASM waits for it
   const found = createHash("sha256").update(readFileSync(path)).digest("hex");
   if (found !== sha256) {
     throw failure(

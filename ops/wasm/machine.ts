@@ -122,20 +122,22 @@ export async function startSingle(): Promise<Machine> {
  * @throws {Error} when a worker does not start.
  */
 export async function startThreaded(threads: number): Promise<Machine> {
-  const { module } = await import("./lib/threaded.ts");
   const { startWorker } = await import("../../platform/worker.ts");
+  const failures: unknown[] = [];
+  // Threads start while the module is compiled.
+  const workers = Array.from({ length: threads - 1 }, () => startWorker(WORK, (error) => failures.push(error)));
+  const end = (): void => workers.forEach((worker) => worker.end());
+  const { module } = await import("./lib/threaded.ts").catch((error) => {
+    end();
+    throw error;
+  });
   const memory = new WebAssembly.Memory({ ...PAGES, shared: true });
   const kernels = instantiate(module, memory);
   (kernels.__wbindgen_start as (stack?: number) => void)(); // the caller's stack is the module's own
-  const failures: unknown[] = [];
-  const workers = Array.from(
-    { length: threads - 1 },
-    (_, i) =>
-      startWorker(WORK, { module, memory, thread: i + 1, stack: STACK }, (error) => failures.push(error)),
-  );
+  workers.forEach((worker, i) => worker.send({ module, memory, thread: i + 1, stack: STACK }));
   const stop = (): void => {
     kernels.stop_workers();
-    for (const worker of workers) worker.end();
+    end();
   };
   const start = performance.now();
   while (kernels.worker_count() < workers.length) {

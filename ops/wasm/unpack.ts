@@ -1,4 +1,5 @@
 /** Kernels that travel as text, because every runtime and bundler imports text, and no permission is needed to read it. */
+import { gunzip } from "../../platform/gunzip.ts";
 import { runtimeName } from "../../platform/runtime.ts";
 import { failure } from "../../errors/error.ts";
 
@@ -12,8 +13,7 @@ export async function unpacked(packed: string): Promise<WebAssembly.Module> {
   const text = atob(packed);
   const gzip = new Uint8Array(text.length);
   for (let i = 0; i < gzip.length; i++) gzip[i] = text.charCodeAt(i);
-  const bytes = await new Response(new Blob([gzip]).stream().pipeThrough(new DecompressionStream("gzip")))
-    .arrayBuffer();
+  const bytes = await gunzip(gzip);
   try {
     return await WebAssembly.compile(bytes);
   } catch (cause) {
