@@ -2,12 +2,16 @@
 import type { StartedWorker } from "../platform/worker.ts";
 import { failure } from "../errors/error.ts";
 
+const FORBIDDEN =
+  "the page's content security policy forbids workers whose script is a blob; worker-src blob: allows them";
+
 /** See `platform/worker.ts`. */
 export function startWorker(source: string, failed: (error: unknown) => void): StartedWorker {
   const program = `onmessage = ({ data }) => (${source})(data);`;
   const url = URL.createObjectURL(new Blob([program], { type: "text/javascript" }));
   const worker = new Worker(url);
-  worker.onerror = (event) => failed(failure("BACKEND_FAILED", event.message));
+  // An event without a message: the script was not run at all.
+  worker.onerror = ({ message }) => failed(failure("BACKEND_FAILED", message || FORBIDDEN));
   return {
     send: (data) => worker.postMessage(data),
     end: () => {

@@ -125,7 +125,10 @@ export async function startThreaded(threads: number): Promise<Machine> {
   const { startWorker } = await import("../../platform/worker.ts");
   const failures: unknown[] = [];
   // Threads start while the module is compiled.
-  const workers = Array.from({ length: threads - 1 }, () => startWorker(WORK, (error) => failures.push(error)));
+  const workers = Array.from(
+    { length: threads - 1 },
+    () => startWorker(WORK, (error) => failures.push(error)),
+  );
   const end = (): void => workers.forEach((worker) => worker.end());
   const { module } = await import("./lib/threaded.ts").catch((error) => {
     end();
@@ -144,12 +147,11 @@ export async function startThreaded(threads: number): Promise<Machine> {
     if (failures.length > 0 || performance.now() - start > PATIENCE) {
       const up = kernels.worker_count();
       stop();
+      const why = failures[0] instanceof Error ? ` (${failures[0].message})` : "";
       throw failure(
         "BACKEND_FAILED",
-        `Cannot start ${workers.length} workers: ${up} came up; try { threads: 1 }`,
-        {
-          cause: failures[0],
-        },
+        `Cannot start ${workers.length} workers: ${up} came up${why}; try { threads: 1 }`,
+        { cause: failures[0] },
       );
     }
     await new Promise((done) => setTimeout(done, 1));

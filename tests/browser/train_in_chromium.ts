@@ -109,6 +109,37 @@ Deno.test("the whole library bundles, and its bundle computes in a page", async 
   assert.match(found.refused, /\S/);
 });
 
+Deno.test("a page whose content security policy forbids workers is told so, and computes on one thread", async () => {
+  const library = await bundle(new URL("../../mod.ts", import.meta.url));
+  const headers = {
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-embedder-policy": "require-corp",
+    "content-security-policy": "worker-src 'none'",
+  };
+  const server = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen: () => {} },
+    (request) =>
+      request.url.endsWith(".js")
+        ? new Response(library, { headers: { ...headers, "content-type": "text/javascript" } })
+        : new Response("<title>page</title>", { headers: { ...headers, "content-type": "text/html" } }),
+  );
+  await using browser = await chromium();
+  const page = await browser.page();
+  await page.open(`http://127.0.0.1:${(server.addr as Deno.NetAddr).port}/`);
+  const [message, numbers] = await page.evaluate<readonly [string, readonly number[]]>(`(async () => {
+    const { read, tensor, wasm } = await import("/graft.js");
+    const message = await wasm({ threads: 2 }).then(() => "started", (error) => error.message);
+    return [message, [...await read(tensor([1, 2], { backend: await wasm({ threads: 1 }) }))]];
+  })()`);
+  await server.shutdown();
+  assert.match(
+    message,
+    /^Cannot start 1 workers: 0 came up \(the page's content security policy forbids workers/,
+  );
+  assert.match(message, /try \{ threads: 1 \}$/);
+  assert.deepEqual(numbers, [1, 2]);
+});
+
 Deno.test("a worker in Chromium trains as Deno does, while the page stays responsive", async () => {
   const backend = await wasm({ threads: 1 });
   const run: PageRun = { files: files(), records: recordsOf(RECORDS), ...RUN };
