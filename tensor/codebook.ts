@@ -58,7 +58,7 @@ const E3M0 = signed([0, 0.25, 0.5, 1, 2, 4, 8, 16].map((m) => m / 16));
 const ASCENDING = [15, 14, 13, 12, 11, 10, 9, 0, 1, 2, 3, 4, 5, 6, 7];
 
 const BOOKS: { readonly [type in CodebookType]: Codebook } = {
-  nf4: codebook(NF4, NF4.keys().toArray()),
+  nf4: codebook(NF4, [...NF4.keys()]),
   // bitsandbytes keeps both zeros, so a positive value that rounds to zero gets code 8.
   fp4: codebook(FP4, [11, 10, 13, 12, 15, 14, 9, 0, 8, 1, 6, 7, 4, 5, 2, 3]),
   int4: codebook(INT4, [9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7]),
@@ -88,7 +88,7 @@ export function dynamicMap(sign: "signed" | "unsigned"): Codebook {
     }
   }
   values.sort((a, b) => a - b);
-  return codebook(values, values.keys().toArray());
+  return codebook(values, [...values.keys()]);
 }
 
 /**
