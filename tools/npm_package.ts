@@ -15,10 +15,13 @@ import { packedFolder } from "./packed_folder.ts";
 
 const ROOT = fileURLToPath(new URL("../", import.meta.url)).replace(/[\\/]$/, "");
 
-/** What npm starts: a module of the command line that is the program in every runtime. */
+/** What npm starts: a module of the command line that is the program in every runtime. Node keeps what it compiled. */
 const PROGRAM = `#!/usr/bin/env node
-import { main } from "../cli/main.js";
+import module from "node:module";
+import process from "node:process";
 
+module.enableCompileCache?.();
+const { main } = await import("../cli/main.js");
 process.exit(await main(process.argv.slice(2)));
 `;
 
@@ -36,7 +39,7 @@ function run(command: string, args: readonly string[], cwd: string): string {
 }
 
 /** The paths of the files that JSR would get. */
-function publishedFiles(): readonly string[] {
+export function publishedFiles(): readonly string[] {
   const said = run("deno", ["publish", "--dry-run", "--allow-dirty", "--no-check"], ROOT);
   return [...said.matchAll(/file:\/\/(\S+) \([\d.]+[KM]?B\)/g)].map(([, path]) =>
     decodeURIComponent(path!).slice(ROOT.length + 1)
