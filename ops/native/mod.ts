@@ -13,6 +13,7 @@ import { findKernels, type FoundKernels, installedKernels, isBuiltHere } from ".
 import { libraryPath, startNative } from "./machine.ts";
 import { isRefused } from "../../platform/files.ts";
 import { canOpenLibraries, mayOpenLibraries } from "../../platform/foreign_library.ts";
+import { hasOnlyMusl } from "../../platform/musl.ts";
 import { runtimeName } from "../../platform/runtime.ts";
 import { rangeError } from "../../errors/error.ts";
 
@@ -115,7 +116,10 @@ export async function whyNotNative(): Promise<string | undefined> {
   try {
     const kernels = await findKernels();
     if (kernels === undefined) {
-      return "no native kernels are built or installed here ('deno task native' builds them; it needs Rust)";
+      const builds = "('deno task native' builds them; it needs Rust)";
+      return hasOnlyMusl()
+        ? `no native kernels are prebuilt for Linux with musl, as Alpine ${builds}`
+        : `no native kernels are built or installed here ${builds}`;
     }
     startNative(kernels.path, 1, record.sources).stop();
     return undefined;
