@@ -3,7 +3,10 @@
 /** An error in one line, without a stack trace. */
 export function oneLine(error: unknown): string {
   const text = error instanceof Error ? error.message || error.name : String(error);
-  const shown = ofSystem(text).replace(/\s*\n\s*/g, "; ").replace(CONTROLS, (mark) => `\\x${hex(mark)}`);
+  const shown = ofCommands(ofSystem(text)).replace(/\s*\n\s*/g, "; ").replace(
+    CONTROLS,
+    (mark) => `\\x${hex(mark)}`,
+  );
   return `graft: ${shown}`;
 }
 
@@ -31,3 +34,12 @@ const VERBS: Readonly<Record<string, string>> = {
   scandir: "list",
   mkdir: "make",
 };
+
+/** Options of functions, which a message advises, as options of commands: "pass { requantize: true }" is "give --requantize". */
+function ofCommands(text: string): string {
+  return text.replace(
+    /(\b(?:pass|try|or) |\()\{ ([a-z]+): ([\w.]+) \}/g,
+    (_, before: string, name: string, value: string) =>
+      `${before === "pass " ? "give " : before}--${name}${value === "true" ? "" : ` ${value}`}`,
+  ).replace("pass { cache } or set", "set");
+}

@@ -250,6 +250,10 @@ Deno.test("runProgram() gives 0 for help, 1 for errors, 2 for misuse", async () 
     [0, 0, 1, 2],
   );
   assert.equal(oneLine(new RangeError("two\n lines")), "graft: two; lines");
+  const cut = new TypeError("cut it to ({ rank: 8 } or { error: 0.01 }), or pass { requantize: true } to");
+  assert.equal(oneLine(cut), "graft: cut it to (--rank 8 or --error 0.01), or give --requantize to");
+  assert.equal(oneLine(new Error("try { threads: 1 }")), "graft: try --threads 1");
+  assert.equal(oneLine(new Error('found { a: 1 } and {"b": 2}')), 'graft: found { a: 1 } and {"b": 2}');
   assert.equal(oneLine(new SyntaxError("token '\0', \x1b[2J")), "graft: token '\\x00', \\x1b[2J");
   const missing = await readFile("/nowhere/at all", "utf8").catch((error: unknown) => oneLine(error));
   assert.match(missing, /^graft: Cannot \w+ \/nowhere\/at all: [^(]+$/);
