@@ -174,6 +174,9 @@ function objectiveRecord(flags: FinetuneFlags): Readonly<Record<string, Json>> {
     "teacher-prompt": flags.teacherPrompt,
     temperature: flags.temperature,
     divergence: flags.divergence,
+    symmetric: flags.symmetric,
+    margin: flags.margin,
+    pooling: flags.pooling,
   };
   return Object.fromEntries(
     Object.entries(given).flatMap(([name, value]) => value === undefined ? [] : [[name, value]]),

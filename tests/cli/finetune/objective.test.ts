@@ -154,6 +154,25 @@ Deno.test("preference tuning that is interrupted and resumed ends with the same 
   assert.deepEqual(numbersOf(`${output}/${file}`), numbersOf(`${folder.path}/whole/${file}`));
 });
 
+Deno.test("a run of vectors is resumed with the pooling that it began with", async () => {
+  using folder = temporaryFolder();
+  const [model, data] = [tinyModel(folder.path), `${folder.path}/pairs.csv`];
+  writeFileSync(data, `anchor,positive\n${WORDS.map((word) => `${word},${word}`).join("\n")}\n`);
+  const flags = { model, data, output: `${folder.path}/out`, method: "lora", objective: "ranking" } as const;
+  const steps = { maxSteps: 4, epochs: 4, saveEvery: 1, heldOut: 0 };
+  await assert.rejects(
+    () =>
+      finetuned({ ...flags, ...steps, pooling: "mean" }, (text, interrupt) => {
+        if (text.startsWith("step 1/4")) interrupt();
+      }),
+    Exit,
+  );
+  await assert.rejects(
+    () => finetuned({ ...flags, ...steps, pooling: "last", resume: true }),
+    /--pooling was "mean" and is "last" now/,
+  );
+});
+
 Deno.test("--from goes on from a saved adapter, which is the reference of preference tuning", async () => {
   using folder = temporaryFolder();
   const [model, pairs, data] = [tinyModel(folder.path), tinyPairs(folder.path), tinyData(folder.path)];
