@@ -98,7 +98,12 @@ export function relay(post: (message: ToAnswering) => void): Relay {
           start: (controller) => void (own.stream = controller),
           cancel: () => cancel(id),
         });
-        own.begin(new Response(stream, { status, headers: headers.map(([name, value]) => [name, value]) }));
+        own.begin(
+          new Response(stream, {
+            status,
+            headers: headers.map(([name, value]): [string, string] => [name, value]),
+          }),
+        );
       } else if (message.kind === "piece") own.stream?.enqueue(message.bytes);
       else {
         awaited.delete(message.id);
