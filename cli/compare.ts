@@ -1,37 +1,29 @@
 /** `graft compare`: methods side by side on one model and one data set. */
-import { readFile, rm, writeFile } from "node:fs/promises";
-import {
-  type Command,
-  helpAll,
-  integer,
-  InvalidArgumentError,
-  names,
-  number,
-  onePath,
-  Option,
-  option,
-  rare,
-} from "./terminal/arguments.ts";
+import { readFile, rm } from "node:fs/promises";
+import { type Command, helpAll, integer, onePath, Option, option, rare } from "./terminal/arguments.ts";
 import { type DeskName, DESKS } from "../embedded/conversations/desks/mod.ts";
 import { THINGS, writeConversations } from "./compare/data.ts";
 import { comparison } from "./compare/report.ts";
 import { samplesText } from "./compare/samples.ts";
 import { terminalWidth } from "./terminal/text.ts";
 import { measureMethod, type MethodResult, type MethodSettings } from "./compare/method.ts";
-import { type DataFlags, dataFlags } from "./data.ts";
-import { localSource, type ModelFlags, modelFlags, withBackend } from "./load.ts";
+import { listed, optionsByMethod, rates } from "./compare/readers.ts";
+import { inFreshProcess } from "./compare/own_process.ts";
+import { compareShared, pointName, tellKept } from "./compare/shared.ts";
+import { type DataFlags, dataFlags, fileHash } from "./data.ts";
+import { type BackendName, localSource, type ModelFlags, modelFlags, withBackend } from "./load.ts";
 import { modelSource } from "./model_source.ts";
+import { agreed } from "./sharing/agreement.ts";
+import { type ShardFlag, shardOf, shardOption } from "./sharing/shard.ts";
+import { environmentVariable } from "../platform/environment.ts";
 import type { MethodDefinition } from "../core/mod.ts";
 import type { JsonOptions } from "../core/options/mod.ts";
-import { isObject } from "../formats/strict_json.ts";
 import { knownMethods } from "../io/records/known_methods.ts";
 import { chooseMethod, type ChosenMethod, commandLineOf } from "../tuning/chosen_method.ts";
 import { shortRateOf } from "../tuning/short_rate.ts";
 import { UsageError } from "../tuning/usage_error.ts";
 import { note, print, printJson } from "./terminal/output.ts";
-import { runOwnProgram } from "../platform/own_program.ts";
 import { temporaryFolder } from "../platform/temporary.ts";
-import { failure } from "../errors/error.ts";
 
 interface CompareFlags extends ModelFlags, Omit<DataFlags, "data"> {
   readonly data?: string;
@@ -49,6 +41,9 @@ interface CompareFlags extends ModelFlags, Omit<DataFlags, "data"> {
   readonly seed: number;
   readonly json?: true;
   readonly wide?: true;
+  readonly output?: string;
+  readonly shard?: ShardFlag;
+  readonly table?: true;
   /** The settings file of a method's process. */
   readonly one?: string;
 }
@@ -101,6 +96,9 @@ export function compare(program: Command): void {
       rare(option("--examples <n>", "conversations to generate", integer(2), 864)),
     )
     .option("--seed <n>", "of everything random", integer(0), 0)
+    .option("-o, --output <folder>", "keep the results there, and go on with those that are", onePath)
+    .addOption(shardOption())
+    .option("--table", "print what is in --output, and stop")
     .option("--wide", "print all columns")
     .option("--json", "print JSON")
     .addOption(
@@ -112,13 +110,22 @@ export function compare(program: Command): void {
       "\nExamples:\n  graft compare\n  graft compare -m model.gguf --data train.jsonl --steps 50",
     )
     .action(async (flags: CompareFlags) => {
-      if (flags.one === undefined) await run(await withBackend(flags));
+      if (flags.one === undefined) await run(flags);
       else printJson(await measureMethod(JSON.parse(await readFile(flags.one, "utf8"))));
     });
 }
 
-async function run(flags: CompareFlags): Promise<void> {
+async function run(given: CompareFlags): Promise<void> {
   const started = performance.now();
+  const { output } = given;
+  if (output === undefined && (given.table === true || typeof given.shard === "object")) {
+    throw new UsageError("Expected --output: the folder that keeps the results");
+  }
+  const before = output === undefined ? undefined : await agreed(output);
+  const flags = await withBackend({
+    ...given,
+    ...before?.backend && given.backend === "auto" && { backend: before.backend as BackendName },
+  });
   const model = await localSource(await modelSource({ model: "embedded", ...flags }));
   const folder = temporaryFolder("graft-compare-");
   try {
@@ -127,28 +134,56 @@ async function run(flags: CompareFlags): Promise<void> {
       const { examples, seed, desk } = flags;
       await writeConversations(data, examples, seed, desk === "all" ? undefined : desk);
     }
-    const results: MethodResult[] = [];
     const chosen = await chosenMethods(flags);
-    for (const [i, { named, definition }] of chosen.entries()) {
+    const measure = (i: number): Promise<MethodResult> => {
+      const { named, definition } = chosen[i]!;
       note(`${titleOf(definition)}:`);
-      results.push(
-        await inFreshProcess(
-          settingsOf(flags, named, definition, model, data),
-          titleOf(definition),
-          `${folder}/${i}.json`,
-        ),
-      );
+      const settings = settingsOf(flags, named, definition, model, data);
+      return inFreshProcess(settings, titleOf(definition), `${folder}/${i}.json`);
+    };
+    if (output !== undefined) {
+      return await runKept(output, flags, model, chosen, await fileHash(data), measure);
     }
-    const seconds = (performance.now() - started) / 1000;
-    if (flags.json) printJson({ model, seconds, methods: results });
-    else {
-      const layout = { count: flags.samples, width: terminalWidth(), terms: termsOf(flags) };
-      const report = [comparison(results, { ...flags, seconds }), ...samplesText(results, layout)];
-      print([...report, ...(flags.data === undefined ? NEXT : [])].join("\n"));
-    }
+    const results: MethodResult[] = [];
+    for (const i of chosen.keys()) results.push(await measure(i));
+    tell(results, flags, model, (performance.now() - started) / 1000);
   } finally {
     await rm(folder, { recursive: true });
   }
+}
+
+/** A comparison that keeps its results in a folder: all of it, or this process's share. */
+async function runKept(
+  output: string,
+  flags: CompareFlags,
+  model: string,
+  chosen: readonly Named[],
+  hash: string,
+  measure: (method: number) => Promise<MethodResult>,
+): Promise<void> {
+  const { methods: _, rates, options, json: __, wide: ___, samples: ____, threads: _____, ...own } = flags;
+  const { output: ______, shard, table, ...settings } = own;
+  const comparison = {
+    folder: output.replace(/[/\\]+$/, "") || output,
+    agreement: {
+      options: JSON.parse(JSON.stringify({ ...settings, data: hash })),
+      plan: { methods: chosen.map(({ named }) => named), ...rates && { rates }, ...options && { options } },
+      points: chosen.map(({ named }, i) => pointName(i, named)),
+      backend: flags.backend,
+    },
+    titles: chosen.map(({ definition }) => titleOf(definition)),
+    tell: (results: readonly MethodResult[]) =>
+      tell(results, flags, model, results.reduce((sum, { seconds }) => sum + seconds, 0)),
+  };
+  if (table === true) return await tellKept(comparison);
+  await compareShared(comparison, shardOf(shard, environmentVariable), measure);
+}
+
+function tell(results: readonly MethodResult[], flags: CompareFlags, model: string, seconds: number): void {
+  if (flags.json) return printJson({ model, seconds, methods: results });
+  const layout = { count: flags.samples, width: terminalWidth(), terms: termsOf(flags) };
+  const report = [comparison(results, { ...flags, seconds }), ...samplesText(results, layout)];
+  print([...report, ...(flags.data === undefined ? NEXT : [])].join("\n"));
 }
 
 /** Of own data it is not known what things it is about. */
@@ -227,42 +262,4 @@ function settingsOf(
     ...maxLength !== undefined && { maxLength },
     ...limit !== undefined && { limit },
   };
-}
-
-/** Names, each an argument or between commas. */
-function listed(text: string, earlier: readonly string[] = []): readonly string[] {
-  return [...earlier, ...names(text)];
-}
-
-/** "lora=1e-3,ia3=0.1". */
-function rates(text: string): Readonly<Record<string, number>> {
-  return Object.fromEntries(
-    names(text).map((part) => {
-      const [name, rate, ...rest] = part.split("=") as [string, string?, ...string[]];
-      if (rate === undefined || rest.length > 0) {
-        throw new InvalidArgumentError(`Expected rates such as lora=1e-3,ia3=0.1 but found "${part}"`);
-      }
-      return [name, number({ above: 0 })(rate)];
-    }),
-  );
-}
-
-/** Options by method, as JSON. */
-function optionsByMethod(text: string): Readonly<Record<string, JsonOptions>> {
-  try {
-    const value: unknown = JSON.parse(text);
-    if (isObject(value) && Object.values(value).every(isObject)) return value as Record<string, JsonOptions>;
-  } catch {
-    // Reported below.
-  }
-  throw new InvalidArgumentError(`Expected an object such as '{"lora": {"alpha": 8}}' but found "${text}"`);
-}
-
-/** Runs this command again for one method. Its progress is passed through, its result is returned as JSON. */
-async function inFreshProcess(settings: MethodSettings, title: string, told: string): Promise<MethodResult> {
-  await writeFile(told, JSON.stringify(settings));
-  const main = new URL("./main.ts", import.meta.url);
-  const { code, output } = await runOwnProgram(main, ["compare", "--one", told]);
-  if (code !== 0) throw failure("INVALID_ARGUMENT", `${title} failed, see above`);
-  return JSON.parse(output);
 }
