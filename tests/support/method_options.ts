@@ -40,6 +40,7 @@ export const OPTIONS: Readonly<Record<string, JsonOptions>> = {
   "prefix-tuning": { length: 3, network: { hidden: 4 } },
   "prompt-tuning": { length: 2, start: { from: "tokens", rows: [[1, 2]] } },
   "multitask-prompt-tuning": { length: 2, rank: 2, tasks: ["a", "b"], task: "b" },
+  "dept": { length: 2, rank: 2, maxLength: 8 },
   "context-prompt-tuning": { tokens: [1, 2, 3], types: [1, 2, 4] },
   "p-tuning": { length: 2, encoder: { kind: "mlp" } },
   "loreft": { rank: 2, first: 1, last: 1 },
