@@ -1,4 +1,5 @@
 /** The final report of `graft finetune`. */
+import { exists } from "../../io/path_exists.ts";
 import type { Outcome } from "../../recipes/supervised.ts";
 import type { Evaluation } from "./evaluation.ts";
 import type { FinetuneFlags } from "./settings.ts";
@@ -35,7 +36,8 @@ export function report(
   if (outcome === "interrupted") {
     note(
       `Interrupted after step ${result.steps} of ${result.totalSteps}; to go on, repeat the command with --resume` +
-        `${flags.overwrite === true ? " --overwrite" : ""}`,
+        // Where there was nothing to overwrite, the run is in the folder itself, and would begin anew.
+        `${flags.overwrite === true && exists(`${flags.output}.new`) ? " --overwrite" : ""}`,
     );
     return;
   }
