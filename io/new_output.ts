@@ -1,6 +1,6 @@
 /** An atomic output: it is created next to its target and then renamed. */
 import { mkdirSync, renameSync, rmSync, statSync } from "node:fs";
-import { exists, isOccupied } from "./path_exists.ts";
+import { exists, isNonEmpty } from "./path_exists.ts";
 import { rangeError } from "../errors/error.ts";
 
 /** The target of a result. */
@@ -21,13 +21,13 @@ export interface NewOutput {
  */
 export function newOutput(path: string, overwrite: boolean): NewOutput {
   const target = path.replace(/[/\\]+$/, "") || path;
-  if (!overwrite && isOccupied(target)) {
+  if (!overwrite && isNonEmpty(target)) {
     throw rangeError(
       "OUTPUT_EXISTS",
       `Cannot write to ${target}: it exists; give another path, or --overwrite to replace it`,
     );
   }
-  if (overwrite && isOccupied(target) && !isReplaceable(target)) {
+  if (overwrite && isNonEmpty(target) && !isReplaceable(target)) {
     throw rangeError(
       "OUTPUT_EXISTS",
       `Cannot overwrite ${target}: it has no config.json and no adapter_config.json, so it is no earlier result; delete it ` +

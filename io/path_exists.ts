@@ -14,7 +14,7 @@ export function exists(path: string): boolean {
 }
 
 /** Whether a file or a nonempty folder exists at the path. */
-export function isOccupied(path: string): boolean {
+export function isNonEmpty(path: string): boolean {
   return exists(path) &&
     (!statSync(path).isDirectory() || readdirSync(path).length > 0);
 }

@@ -15,7 +15,7 @@
  * `<folder>.new` next to it and replaces it when everything is written.
  */
 import { mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
-import { exists, isOccupied } from "./path_exists.ts";
+import { exists, isNonEmpty } from "./path_exists.ts";
 import { rangeError } from "../errors/error.ts";
 
 /** What may already exist. */
@@ -48,7 +48,7 @@ export function openRunFolder(output: string, mode: RunMode): RunFolder {
   const target = output.replace(/[/\\]+$/, "") || output;
   switch (mode) {
     case "new":
-      if (isOccupied(target)) {
+      if (isNonEmpty(target)) {
         throw rangeError(
           "OUTPUT_EXISTS",
           `Cannot write to ${target}: it exists; give another folder, --resume to continue a run in it or ` +
@@ -58,7 +58,7 @@ export function openRunFolder(output: string, mode: RunMode): RunFolder {
       return runFolder(target, target);
     case "resume": {
       const folder = runFolder(target, target);
-      if (!folder.continues && isOccupied(target) && !exists(`${target}/checkpoint`)) {
+      if (!folder.continues && isNonEmpty(target) && !exists(`${target}/checkpoint`)) {
         throw rangeError(
           "CANNOT_RESUME",
           exists(`${target}/metrics.jsonl`)
@@ -69,7 +69,7 @@ export function openRunFolder(output: string, mode: RunMode): RunFolder {
       return folder;
     }
     case "overwrite": {
-      if (!isOccupied(target)) return runFolder(target, target);
+      if (!isNonEmpty(target)) return runFolder(target, target);
       if (!exists(`${target}/metrics.jsonl`) && !exists(`${target}/adapter_config.json`)) {
         throw rangeError(
           "OUTPUT_EXISTS",
@@ -78,7 +78,7 @@ export function openRunFolder(output: string, mode: RunMode): RunFolder {
         );
       }
       const staging = `${target}.new`;
-      if (isOccupied(staging)) {
+      if (isNonEmpty(staging)) {
         throw rangeError(
           "OUTPUT_EXISTS",
           `Cannot overwrite ${target}: ${staging} holds an interrupted run; continue it with --resume --overwrite or ` +

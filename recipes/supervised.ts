@@ -46,7 +46,7 @@ export interface RunCallbacks<Evaluation extends { readonly loss: number }> {
   /** Saves the best parameters so far. */
   keepBest(step: number, params: Tree): Promise<void>;
   /** Writes a checkpoint. */
-  save(snapshot: Snapshot, standing: RunProgress): Promise<void>;
+  save(snapshot: Snapshot, progress: RunProgress): Promise<void>;
   /** Whether to stop after this step. Asked after the program's pending events were handled. */
   interrupted(): boolean | Promise<boolean>;
 }
@@ -105,26 +105,26 @@ export async function supervise<P extends Tree, E extends { readonly loss: numbe
   { saveEvery, evaluateEvery, stopping }: Supervision,
   callbacks: RunCallbacks<E>,
   start: RunProgress = RUN_START,
-): Promise<{ readonly outcome: Outcome; readonly standing: RunProgress }> {
-  let standing = start;
-  let saved = { step: run.step > 0 ? run.step : -1, standing };
+): Promise<{ readonly outcome: Outcome; readonly progress: RunProgress }> {
+  let progress = start;
+  let saved = { step: run.step > 0 ? run.step : -1, progress };
   const save = async (): Promise<void> => {
-    if (saved.step === run.step && saved.standing === standing) return;
-    await callbacks.save(run.snapshot(), standing);
-    saved = { step: run.step, standing };
+    if (saved.step === run.step && saved.progress === progress) return;
+    await callbacks.save(run.snapshot(), progress);
+    saved = { step: run.step, progress };
   };
   const due = (): boolean =>
-    evaluateEvery !== undefined && standing.evaluated < run.step &&
+    evaluateEvery !== undefined && progress.evaluated < run.step &&
     (run.step % evaluateEvery === 0 || run.step === run.totalSteps);
   /** Returns whether the evaluation was completed. */
   const evaluate = async (): Promise<boolean> => {
     const { step } = run;
     const evaluation = await unlessInterrupted(callbacks.evaluate(step));
     if (evaluation === undefined) return false;
-    const seen = observe(standing.seen, { step, value: evaluation.loss }, stopping ?? { patience: 2 ** 31 });
+    const seen = observe(progress.seen, { step, value: evaluation.loss }, stopping ?? { patience: 2 ** 31 });
     // First the parameters, then the record that names them: a kill in between repeats this evaluation.
     if (seen.improved) await callbacks.keepBest(step, run.snapshot().params);
-    standing = { seen, evaluated: step };
+    progress = { seen, evaluated: step };
     await callbacks.evaluated(step, evaluation);
     return true;
   };
@@ -132,13 +132,13 @@ export async function supervise<P extends Tree, E extends { readonly loss: numbe
     await events();
     if (await callbacks.interrupted() || (due() && !await evaluate())) {
       await save();
-      return { outcome: "interrupted", standing };
+      return { outcome: "interrupted", progress };
     }
-    const ended = standing.seen.stop || run.step >= run.totalSteps;
+    const ended = progress.seen.stop || run.step >= run.totalSteps;
     if (ended || (run.step > 0 && run.step % saveEvery === 0)) {
       await save();
     }
-    if (ended) return { outcome: standing.seen.stop ? "stopped early" : "finished", standing };
+    if (ended) return { outcome: progress.seen.stop ? "stopped early" : "finished", progress };
     const report = await run.next();
     if (report !== undefined) await callbacks.stepped(report);
   }

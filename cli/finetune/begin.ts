@@ -32,7 +32,7 @@ export async function begin(
 ): Promise<
   {
     readonly training: Training<Adapter["params"]>;
-    readonly standing: RunProgress;
+    readonly reached: RunProgress;
     readonly metrics: MetricsLog;
   }
 > {
@@ -58,10 +58,10 @@ export async function begin(
       await create();
       // A run killed before its first checkpoint may have left a log.
       const metrics = openMetrics(flags, folder, flags.resume === true ? -1 : undefined);
-      return { training, standing: RUN_START, metrics };
+      return { training, reached: RUN_START, metrics };
     }
     using state = openTrainingState(folder.state);
-    const { standing, ...then } = state.record as StateRecord & { readonly standing: RunProgress };
+    const { standing: reached, ...then } = state.record as StateRecord & { readonly standing: RunProgress };
     checkSameRun(folder, then, run.record, flags.known);
     const params = state.params(model.backend);
     const { step, slots } = state;
@@ -71,7 +71,7 @@ export async function begin(
     await create();
     return {
       training,
-      standing,
+      reached,
       metrics: openMetrics(flags, folder, step),
     };
   } finally {

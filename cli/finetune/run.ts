@@ -139,7 +139,7 @@ async function train(run: Run): Promise<Result> {
   const { flags, folder, data, interrupt, world } = run;
   const { model, adapter } = run.started;
   const sizes = count(model, adapter);
-  const { training, standing, metrics } = await begin(run);
+  const { training, reached, metrics } = await begin(run);
   using log = metrics;
   const shown = progress(training.totalSteps, training.step);
   shown.say(
@@ -165,7 +165,7 @@ async function train(run: Run): Promise<Result> {
   let [before, tokens] = [started, 0];
   let firstLoss: number | undefined, lastLoss: number | undefined;
   try {
-    const { outcome, standing: end } = await supervise(training, {
+    const { outcome, progress: end } = await supervise(training, {
       saveEvery: flags.saveEvery ?? Math.min(50, evaluateEvery ?? 50),
       ...evaluateEvery !== undefined && { evaluateEvery },
       ...stopping !== undefined && { stopping },
@@ -204,7 +204,7 @@ async function train(run: Run): Promise<Result> {
         before = performance.now();
       },
       interrupted: () => anyRank(world, interrupt.wanted),
-    }, standing);
+    }, reached);
     const { peak } = memory(model.backend);
     resetPeak();
     if (profiler !== undefined) shown.say(profiler.show());

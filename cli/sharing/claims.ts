@@ -10,7 +10,7 @@ import { BEAT, heartbeat, timeOf } from "./heartbeat.ts";
 import { type Owner, runs, thisProcess } from "./owner.ts";
 
 /** How far a point is. */
-export type Standing =
+export type PointStatus =
   /** Nobody has begun it, or who did has let it go or is dead. */
   | { readonly state: "free" }
   | { readonly state: "held"; readonly by: Owner | undefined }
@@ -32,16 +32,16 @@ export interface Claim {
 export interface Claims extends Disposable {
   readonly owner: Owner;
   /**
-   * Takes a point that is free. Standing still when it is not.
+   * Takes a point that is free. Gives its status when it is not.
    *
    * @param failedTurn Takes also a point that failed at this turn.
    */
-  take(name: string, failedTurn?: number): Promise<Claim | Standing>;
-  standing(name: string): Standing;
+  take(name: string, failedTurn?: number): Promise<Claim | PointStatus>;
+  status(name: string): PointStatus;
 }
 
 /** A point that is done. */
-export type Outcome = Extract<Standing, { readonly turn: number }>;
+export type Outcome = Extract<PointStatus, { readonly turn: number }>;
 
 /** What a claim's file says. */
 interface Written {
@@ -69,7 +69,7 @@ export function openClaims(
     const sign = written === undefined ? undefined : opened(`${alive}/${written.by.nonce}`)?.time;
     return timeOf(`${alive}/${owner.nonce}`) - Math.max(time, sign ?? 0) > patience;
   };
-  const standingOf = (claim: Found | undefined): Standing => {
+  const statusOf = (claim: Found | undefined): PointStatus => {
     const outcome = outcomeIn(claim);
     if (claim === undefined || outcome !== undefined) return outcome ?? { state: "free" };
     const { written } = claim;
@@ -93,13 +93,13 @@ export function openClaims(
   };
   return {
     owner,
-    standing: (name) => standingOf(last(folder, name)),
+    status: (name) => statusOf(last(folder, name)),
     take: async (name, failedTurn) => {
       for (;;) {
         const claim = last(folder, name);
-        const standing = standingOf(claim);
-        const again = standing.state === "failed" && standing.turn === failedTurn;
-        if (standing.state !== "free" && !again) return standing;
+        const status = statusOf(claim);
+        const again = status.state === "failed" && status.turn === failedTurn;
+        if (status.state !== "free" && !again) return status;
         const turn = claim === undefined ? 0 : claim.turn + 1;
         if (created(fileOf(folder, name, turn), JSON.stringify({ by: owner }))) return claimOf(name, turn);
         // Another was first. On NFS its file may be seen some seconds later.

@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import { note } from "../terminal/output.ts";
 import { shardNames, SHARING, unseen } from "./agreement.ts";
-import { type Claims, created, type Standing } from "./claims.ts";
+import { type Claims, created, type PointStatus } from "./claims.ts";
 import { type Shard, shardName } from "./shard.ts";
 import { rangeError } from "../../errors/error.ts";
 
@@ -30,7 +30,7 @@ export interface Sharing {
 /** How a process's part ended. */
 export interface Ending {
   /** How far each point is. */
-  readonly standings: readonly Standing[];
+  readonly statuses: readonly PointStatus[];
   /** Points that this process performed. */
   readonly performed: readonly number[];
 }
@@ -49,14 +49,14 @@ export async function shareOut(sharing: Sharing): Promise<Ending> {
   const others = points.flatMap((_, i) => owners[i] === index ? [] : [i]);
   // What failed before is tried again by whose point it is; what fails from now on is not.
   const failedBefore = new Map(own.flatMap((i) => {
-    const standing = claims.standing(points[i]!);
-    return standing.state === "failed" ? [[i, standing.turn] as const] : [];
+    const status = claims.status(points[i]!);
+    return status.state === "failed" ? [[i, status.turn] as const] : [];
   }));
   let said: string | undefined;
   for (;;) {
     const missing = shard === undefined ? [] : unseen(folder, count);
     const open = [...own, ...others.filter((i) => !missing.includes(owners[i]!))];
-    const held: Extract<Standing, { state: "held" }>[] = [];
+    const held: Extract<PointStatus, { state: "held" }>[] = [];
     let took = false;
     for (const i of open) {
       const claim = await claims.take(points[i]!, failedBefore.get(i));
@@ -98,15 +98,15 @@ export async function shareOut(sharing: Sharing): Promise<Ending> {
     said = now;
     await new Promise((done) => setTimeout(done, POLL));
   }
-  return { standings: points.map((point) => claims.standing(point)), performed };
+  return { statuses: points.map((point) => claims.status(point)), performed };
 }
 
 /** What a shard says when it ends: what it ran, and what is left, by whom. */
-export function endingNote({ folder, shard, points }: Sharing, { standings, performed }: Ending): string {
+export function endingNote({ folder, shard, points }: Sharing, { statuses, performed }: Ending): string {
   const { count } = shard!;
   const ran = performed.length === 0 ? "ran no point" : `ran ${performed.map((i) => points[i]).join(", ")}`;
-  const left = (state: Standing["state"]): readonly string[] =>
-    points.filter((_, i) => standings[i]!.state === state);
+  const left = (state: PointStatus["state"]): readonly string[] =>
+    points.filter((_, i) => statuses[i]!.state === state);
   const missing = unseen(folder, count);
   return [
     `This was ${shardName(shard!)}: it ${ran}.`,
@@ -125,16 +125,16 @@ export const notSeen = (folder: string, missing: readonly number[], count: numbe
 const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
 
 /** Whether every point is finished or failed. */
-export const isComplete = (standings: readonly Standing[]): boolean =>
-  standings.every(({ state }) => state === "finished" || state === "failed");
+export const isComplete = (statuses: readonly PointStatus[]): boolean =>
+  statuses.every(({ state }) => state === "finished" || state === "failed");
 
 /** Whether this process is the one that tells the result: of all that find the points done, one does. */
-export function tellsResult({ folder, points }: Sharing, { standings }: Ending): boolean {
-  if (!isComplete(standings)) return false;
-  const turns = standings.map((
-    standing,
+export function tellsResult({ folder, points }: Sharing, { statuses }: Ending): boolean {
+  if (!isComplete(statuses)) return false;
+  const turns = statuses.map((
+    status,
     i,
-  ) => [points[i], standing.state, "turn" in standing && standing.turn]);
+  ) => [points[i], status.state, "turn" in status && status.turn]);
   const hash = createHash("sha256").update(JSON.stringify(turns)).digest("hex").slice(0, 16);
   return created(`${folder}/${SHARING}/told.${hash}`, "");
 }

@@ -1,6 +1,6 @@
 /** Claims of points: one holder at a time among many processes, the dead replaced, clocks of no account. */
 import assert from "node:assert/strict";
-import { type Claim, type Claims, openClaims, type Standing } from "../../../cli/sharing/claims.ts";
+import { type Claim, type Claims, openClaims, type PointStatus } from "../../../cli/sharing/claims.ts";
 import { timeOf } from "../../../cli/sharing/heartbeat.ts";
 import { thisProcess } from "../../../cli/sharing/owner.ts";
 import { temporaryFolder } from "../tiny.ts";
@@ -21,14 +21,14 @@ const started = (folder: string, program: string) =>
     ...{ stdin: "null", stdout: "piped", stderr: "inherit" },
   }).spawn();
 
-const isClaim = (taken: Claim | Standing): taken is Claim => !("state" in taken);
+const isClaim = (taken: Claim | PointStatus): taken is Claim => !("state" in taken);
 
 async function claimed(claims: Claims, name: string, failedTurn?: number): Promise<Claim> {
   const taken = await claims.take(name, failedTurn);
   return isClaim(taken) ? taken : assert.fail(JSON.stringify(taken));
 }
 
-async function refused(claims: Claims, name: string, failedTurn?: number): Promise<Standing> {
+async function refused(claims: Claims, name: string, failedTurn?: number): Promise<PointStatus> {
   const taken = await claims.take(name, failedTurn);
   return isClaim(taken) ? assert.fail("it was taken") : taken;
 }
@@ -41,7 +41,7 @@ const elsewhere = (folder: string) =>
 const GREEDY = `
 const names = Array.from({ length: 40 }, (_, i) => "p" + i).sort(() => Math.random() - 0.5);
 using claims = openClaims(folder);
-while (names.some((name) => claims.standing(name).state !== "finished")) {
+while (names.some((name) => claims.status(name).state !== "finished")) {
   for (const name of names) {
     const claim = await claims.take(name);
     if ("state" in claim) continue;
@@ -81,13 +81,13 @@ Deno.test("a point of a process that was killed is free at once on its machine",
   const reader = child.stdout.getReader();
   await reader.read();
   using claims = openClaims(folder.path);
-  const standing = await refused(claims, "p");
-  assert.deepEqual([standing.state, standing.state === "held" && standing.by?.pid], ["held", child.pid]);
+  const status = await refused(claims, "p");
+  assert.deepEqual([status.state, status.state === "held" && status.by?.pid], ["held", child.pid]);
   child.kill("SIGKILL");
   await child.status;
   await reader.cancel();
   const claim = await claimed(claims, "p");
-  assert.equal(claims.standing("p").state, "held");
+  assert.equal(claims.status("p").state, "held");
   await claim.finish();
   assert.equal((await refused(claims, "p")).state, "finished");
 });
@@ -120,7 +120,7 @@ Deno.test("a process elsewhere holds its point while its signs of life are young
       assert.equal((await refused(claims, "p")).state, "held", `${skew}`);
     }
     Deno.utimeSync(sign, now - 70, now - 70);
-    assert.equal(claims.standing("p").state, "free");
+    assert.equal(claims.status("p").state, "free");
   } finally {
     Date.now = clock;
   }
