@@ -32,8 +32,7 @@ A request names what it wants as "model": "base" for the bare model, "polite" or
 "base:polite" for an adapter. Point any OpenAI client at
 http://127.0.0.1:8080/v1 with any key. Ctrl-C finishes the texts that are being
 written; a second one ends at once. Without sampling fields in a request the
-model's generation_config.json decides; where it has none the likeliest token is
-taken.`;
+model's generation_config.json decides, or the likeliest token is taken.`;
 
 interface ServeFlags extends ModelFlags {
   readonly adapter?: readonly NamedAdapter[];
@@ -81,7 +80,7 @@ export function serve(program: Command): void {
     )
     .option("--max-tokens <n>", "longest answer to a chat that names no max_tokens", integer(), 1024)
     .addOption(
-      option("--cors <origin>", "whose pages may ask: https://example.org, or '*'; may be repeated", origin),
+      option("--cors <origin>", "whose pages may ask, or '*'; may be repeated", origin),
     )
     .addOption(rare(option("--max-body <size>", "largest body of a request", bytes, 4 << 20)))
     .option("--json", "print where it listens and what it serves as JSON, and a line for each request");
