@@ -116,7 +116,7 @@ Deno.test("command lines and flags in the text exist", async () => {
   for (const file of DOCUMENTS) {
     for (const [line, text] of spansOf(textOf(file))) {
       for (const [flag] of text.matchAll(/(?<![\w-])--[a-z][a-z-]*/g)) {
-        const foreign = /^(cargo|deno (?!task)|git|llama-|pip|apt-get|npm)/.test(text);
+        const foreign = /^(cargo|deno (?!task)|git|llama-|pip|apt-get|npm|srun)/.test(text);
         assert.ok(foreign || known.has(flag), `${file}:${line} names ${flag}, which no command has`);
       }
       if (/^(npx -y )?deno task \S+/.test(text)) {
