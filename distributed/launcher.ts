@@ -10,11 +10,12 @@ export interface Launcher {
   readonly size: number;
 }
 
-/** Variables of rank and size, the surest first: an MPI launcher inside a job of Slurm sets both. */
-const VARIABLES = [
+/** Launchers and their variables of rank and size, the surest first: an MPI launcher inside a job of Slurm sets both. */
+export const LAUNCHERS = [
   ["Open MPI", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"],
   ["PMI", "PMI_RANK", "PMI_SIZE"],
-  ["Slurm", "SLURM_PROCID", "SLURM_NTASKS"],
+  // SLURM_NTASKS is set for the script of a job, too, which is one process.
+  ["Slurm", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS"],
 ] as const;
 
 /**
@@ -23,12 +24,11 @@ const VARIABLES = [
  * @param variable The value of an environment variable.
  */
 export function launcherOf(variable: (name: string) => string | undefined): Launcher | undefined {
-  for (const [name, rankName, sizeName] of VARIABLES) {
+  for (const [name, rankName, sizeName] of LAUNCHERS) {
     const [rank, size] = [variable(rankName), variable(sizeName)].map((text) =>
       text !== undefined && /^\d+$/.test(text) ? Number(text) : undefined
     );
     if (rank === undefined || size === undefined || rank >= size) continue;
-    if (name === "Slurm" && variable("SLURM_STEP_ID") === undefined) continue;
     return { name, rank, size };
   }
   return undefined;

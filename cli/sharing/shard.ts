@@ -2,6 +2,7 @@
  * Which share of a command's points a process begins with: `--shard 3/16`, the task of a Slurm array, or the rank that a
  * launcher (mpirun, srun) gave it. Points need no MPI: the processes meet in a folder alone.
  */
+import { LAUNCHERS } from "../../distributed/launcher.ts";
 import { InvalidArgumentError, type Option, option, reader } from "../terminal/arguments.ts";
 import { UsageError } from "../../tuning/usage_error.ts";
 
@@ -78,17 +79,10 @@ function arrayTask(variable: Variables): Shard | undefined {
   return { index, count, told, starts: "in turn" };
 }
 
-/** Variables of a rank and of the number of ranks: Open MPI's, MPICH's (and PMI's at all), Slurm's of a step. */
-const LAUNCHERS = [
-  ["OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"],
-  ["PMI_RANK", "PMI_SIZE"],
-  // SLURM_NTASKS is set for the script of a job, too, which is one process.
-  ["SLURM_PROCID", "SLURM_STEP_NUM_TASKS"],
-] as const;
-
 /** The rank that a launcher gave this process; undefined where it launched one alone. */
 function launchedRank(variable: Variables): Shard | undefined {
-  const found = LAUNCHERS.find((names) => names.every((name) => variable(name) !== undefined));
+  const found = LAUNCHERS.map(([, ...names]) => names)
+    .find((names) => names.every((name) => variable(name) !== undefined));
   if (found === undefined) return undefined;
   const [rank, count] = found.map((name) => natural(variable, name)) as [number, number];
   if (count === 1) return undefined;

@@ -14,7 +14,7 @@ Deno.test("launcherOf() knows mpirun of Open MPI, of MPICH, and srun; a batch sc
   assert.deepEqual(from({ PMI_RANK: "0", PMI_SIZE: "2" }), { name: "PMI", rank: 0, size: 2 });
   const job = { SLURM_PROCID: "0", SLURM_NTASKS: "8", SLURM_JOB_ID: "7" };
   assert.equal(from(job), undefined); // sbatch sets these for its script, which is one process
-  assert.deepEqual(from({ ...job, SLURM_PROCID: "3", SLURM_STEP_ID: "0" }), {
+  assert.deepEqual(from({ ...job, SLURM_PROCID: "3", SLURM_STEP_NUM_TASKS: "8" }), {
     name: "Slurm",
     rank: 3,
     size: 8,
@@ -25,7 +25,7 @@ Deno.test("launcherOf() knows mpirun of Open MPI, of MPICH, and srun; a batch sc
 });
 
 Deno.test("an MPI library within a job of Slurm comes before Slurm's own variables", () => {
-  const both = { SLURM_PROCID: "0", SLURM_NTASKS: "1", SLURM_STEP_ID: "0", PMI_RANK: "5", PMI_SIZE: "6" };
+  const both = { SLURM_PROCID: "0", SLURM_STEP_NUM_TASKS: "1", PMI_RANK: "5", PMI_SIZE: "6" };
   assert.deepEqual(from(both), { name: "PMI", rank: 5, size: 6 });
 });
 
