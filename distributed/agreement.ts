@@ -41,6 +41,8 @@ export async function rounding(backend: Backend): Promise<Circumstances> {
   });
   const bytes = await bytesOf(probe);
   dispose(probe);
-  const cpu = backend.name === "native" ? { "the processor": cpus()[0]?.model ?? "unknown" } : {};
-  return { ...cpu, "the rounding": createHash("sha256").update(bytes).digest("hex").slice(0, 12) };
+  const circumstances = { "the rounding": createHash("sha256").update(bytes).digest("hex").slice(0, 12) };
+  return backend.name === "native"
+    ? { ...circumstances, "the processor": cpus()[0]?.model ?? "unknown" }
+    : circumstances;
 }

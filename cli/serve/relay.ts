@@ -1,6 +1,7 @@
 /**
  * Requests and responses between two threads: one that holds the connections and never computes for long, and one that answers.
  */
+import { rangeError } from "../../errors/error.ts";
 import type { ThisThread } from "../../platform/own_thread.ts";
 import { problemOf, problemResponse } from "../../serve/problem.ts";
 
@@ -75,7 +76,7 @@ export function relay(post: (message: ToAnswering) => void): Relay {
         body = await bytesOf(request, maxBytes);
       } catch (error) {
         return problemResponse(
-          problemOf(new RangeError(`Cannot read the body: ${(error as Error).message}`)),
+          problemOf(rangeError("INVALID_ARGUMENT", `Cannot read the body: ${(error as Error).message}`)),
         );
       }
       if (gone !== undefined) return problemResponse(problemOf(gone));
