@@ -30,10 +30,13 @@ import type { TrainOptions } from "./training.ts";
 import { type Moments, resident, updateLeaf } from "./moments.ts";
 import { freshSlots, type Optimizer, type Slots } from "./optimizer.ts";
 import { placeholderRows, type RowSize } from "./placeholder_rows.ts";
-import { PIECE_TOKENS } from "./pieces.ts";
+import { mostTokens } from "./pieces.ts";
 import { pickRows, type Rows } from "./rows.ts";
 import { fold, key } from "../tensor/key.ts";
 import { typeError } from "../errors/error.ts";
+
+/** Sizes of rows, and what of them must stay together. */
+type RowSizes = ExampleSizes & Pick<Rows, "together" | "textsInRow">;
 
 /** Peak memory of a run, in bytes. */
 export interface MemoryPlan {
@@ -91,7 +94,7 @@ export interface PlanOptions extends Omit<TrainOptions, "moments"> {
 export async function planMemory<P extends Tree>(
   model: Model,
   adapter: Adapter<P>,
-  sizes: ExampleSizes,
+  sizes: RowSizes,
   options: PlanOptions,
 ): Promise<MemoryPlan> {
   if (model.backend.name !== "shapes") {
@@ -144,10 +147,11 @@ function longestRows(model: Model, evaluated: NonNullable<PlanOptions["evaluated
  */
 function largestBatches(
   model: Model,
-  sizes: ExampleSizes,
+  sizes: RowSizes,
   options: PlanOptions,
 ): { readonly batches: readonly Rows[]; readonly passes: number } {
-  const { batching, accumulate = 1, pieceTokens = PIECE_TOKENS } = options;
+  const { batching, accumulate = 1 } = options;
+  const pieceTokens = mostTokens(sizes, options.pieceTokens);
   const order = { batching, accumulate, pieceTokens, key: fold(key(options.seed ?? 0), "order") };
   const steps = planEpoch(sizes, order, 0).map((step) => step.microBatches);
   const batches = steps.flat();

@@ -164,7 +164,8 @@ export async function planOf(
     : passesOf(flags);
   try {
     const base = plannedBase(model, flags);
-    const plan = await planMemory(model, adapter, train, {
+    const { lengths, targets } = train;
+    const plan = await planMemory(model, adapter, { lengths, targets, ...embeds && { together: true } }, {
       learningRate: rateOf(flags),
       batching: batchingOf(flags, maxLength),
       accumulate: flags.accumulate,

@@ -44,6 +44,7 @@ const plain: PlanOptions = {
 const cases: readonly (readonly [string, Method, Partial<PlanOptions>])[] = [
   ["LoRA", lora({ rank: 4, dropout: 0.1, targets: "all-linear" }), {}],
   ["LoRA, accumulated", lora({ rank: 2 }), { accumulate: 3, optimizer: adamw8bit() }],
+  ["LoRA, in pieces", lora({ rank: 2 }), { accumulate: 3, pieceTokens: 20 }],
   ["LoRA, packed", lora({ rank: 2 }), { batching: { kind: "packing", batchSize: 2, maxLength: 24 } }],
   ["(IA)³, recomputed", ia3(), { checkpointBlocks: true, labelSmoothing: 0.1 }],
   ["full, paged", fullFineTune(), { state: "paged" }],
@@ -90,6 +91,22 @@ for (const [name, method, options] of cases) {
     assert.equal(memory(backend).live, 0);
   });
 }
+
+Deno.test("planMemory() counts rows that stay together whole, however few tokens a piece may have", async () => {
+  const shapes = checkpointShapes(path);
+  const sketch = adapt(shapes, lora({ rank: 2 }));
+  const planned = async (together: boolean, pieceTokens: number): Promise<number> => {
+    const { total } = await planMemory(shapes, sketch, { ...rows, ...together && { together } }, {
+      ...plain,
+      pieceTokens,
+    });
+    return total;
+  };
+  assert.equal(await planned(true, 20), await planned(false, Infinity));
+  assert.ok(await planned(false, 20) < await planned(true, 20));
+  dispose(sketch.params);
+  shapes.dispose();
+});
 
 Deno.test("planMemory() answers for LLaMA-65B under QLoRA: it fits in 48 GB", async () => {
   const config = {
