@@ -2,7 +2,7 @@
 import { dispose, loss, type Model, read, scope, type Synchronous, type Tensor } from "../core/mod.ts";
 import { batchOf } from "./loop.ts";
 import type { Rows } from "./rows.ts";
-import { alone, gatherJson, type World } from "./world.ts";
+import { alone, gatherNumbers, inOrder, shareOf, type World } from "./world.ts";
 import { exp } from "../elementary/exponential.ts";
 
 /** Mean cross-entropy over labelled tokens, its exponential, and their number. */
@@ -51,9 +51,8 @@ export async function heldOutLoss(
     rows.lengths[b]! - rows.lengths[a]!
   );
   const own: number[] = [];
-  for (let i = world.rank; i * batchSize < order.length; i += world.size) {
-    const start = i * batchSize;
-    const group = order.slice(start, start + batchSize).map((n) => [n]);
+  for (const i of shareOf(world, Math.ceil(order.length / batchSize))) {
+    const group = order.slice(i * batchSize, (i + 1) * batchSize).map((n) => [n]);
     const batch = batchOf(rows, { rows: group, targets: 0 }, {
       batching: { kind: "buckets", batchSize },
       pad,
@@ -63,13 +62,7 @@ export async function heldOutLoss(
     dispose(value);
     await between?.();
   }
-  const all = await gatherJson(world, own.map(String)); // as texts, since JSON has no NaN
-  // In the order of the batches, whoever measured them.
-  const sums = Array.from(
-    { length: Math.ceil(order.length / batchSize) },
-    (_, i) => Number(all[i % world.size]![Math.floor(i / world.size)]),
-  );
-  const sum = sums.reduce((a, b) => a + b, 0);
+  const sum = inOrder(await gatherNumbers(world, own)).reduce((a, b) => a + b, 0);
   const tokens = order.reduce((n, row) => n + rows.targets[row]!, 0);
   return { loss: sum / tokens, perplexity: exp(sum / tokens), tokens };
 }

@@ -3,7 +3,7 @@ import { generate, type Model } from "../core/mod.ts";
 import { meanRouge, rouge, type RougeOptions, type RougeScores } from "./rouge.ts";
 import type { Rows } from "./rows.ts";
 import { IGNORED } from "./truncation.ts";
-import { alone, gatherJson, type World } from "./world.ts";
+import { alone, gatherJson, inOrder, shareOf, type World } from "./world.ts";
 
 /** The reference and the generated continuation of one prompt. */
 export interface Sample {
@@ -74,15 +74,16 @@ export async function samplesOf(
   const { maxNewTokens, batchSize = 8, world = alone } = options;
   // Prompts of similar length are batched together, so that there is little padding.
   const order = references.map((_, n) => n).sort((a, b) => rows.lengths[b]! - rows.lengths[a]!);
-  const own: (readonly [n: number, text: string])[] = [];
-  for (let i = world.rank; i * batchSize < order.length; i += world.size) {
+  const own: (readonly string[])[] = [];
+  for (const i of shareOf(world, Math.ceil(order.length / batchSize))) {
     const numbers = order.slice(i * batchSize, (i + 1) * batchSize);
     const texts = await generate(model, numbers.map((n) => promptOf(rows, n)), { maxNewTokens });
-    own.push(...numbers.map((n, j) => [n, texts[j]!.trim()] as const));
+    own.push(texts.map((text) => text.trim()));
     await options.between?.();
   }
-  const written = new Map((await gatherJson(world, own)).flat());
-  return references.map((reference, n) => ({ reference, written: written.get(n)! }));
+  const written: string[] = [];
+  inOrder(await gatherJson(world, own)).flat().forEach((text, i) => written[order[i]!] = text);
+  return references.map((reference, n) => ({ reference, written: written[n]! }));
 }
 
 /**

@@ -43,7 +43,7 @@ export * from "./shuffle.ts";
 export { bucketBatches, type Buckets, type Row } from "./buckets.ts";
 export * from "./packing.ts";
 export { mostTokens, PIECE_TOKENS, piecesOf } from "./pieces.ts";
-export { alone, gatherJson, type World } from "./world.ts";
+export { alone, gatherJson, gatherNumbers, type World } from "./world.ts";
 export * from "./batches.ts";
 export type { ExampleSizes, MicroBatch } from "./micro_batch.ts";
 export * from "./collate.ts";

@@ -1,6 +1,6 @@
 /** What the passes of a step measure, read from the backend and summed over all processes. */
 import { dispose, read, type Tensor } from "../core/mod.ts";
-import { gatherJson, type World } from "./world.ts";
+import { gatherJson, gatherNumbers, type World } from "./world.ts";
 
 /** What one pass measures. */
 export interface Pass {
@@ -27,19 +27,14 @@ export async function measured(
   const asked = [norm, ...own.flatMap(({ loss, metrics }) => [loss, ...Object.values(metrics)])];
   const [length = NaN, ...numbers] = (await Promise.all(asked.map(read))).map(([number]) => number!);
   dispose(asked);
-  const names = own.map(({ metrics }) => Object.keys(metrics));
+  const names = await gatherJson(world, own.map(({ metrics }) => Object.keys(metrics)));
+  const values = (await gatherNumbers(world, numbers)).flat().values();
+  const next = (): number => values.next().value!;
   const sums: Record<string, number> = {};
   let loss = 0;
-  // As texts, since JSON has no NaN.
-  for (
-    const { names: some, numbers: texts } of await gatherJson(world, { names, numbers: numbers.map(String) })
-  ) {
-    const values = texts.map(Number).values();
-    const next = (): number => values.next().value!;
-    for (const metrics of some) {
-      loss += next();
-      for (const name of metrics) sums[name] = (sums[name] ?? 0) + next();
-    }
+  for (const metrics of names.flat()) {
+    loss += next();
+    for (const name of metrics) sums[name] = (sums[name] ?? 0) + next();
   }
   return { norm: length, loss, ...Object.keys(sums).length > 0 && { metrics: sums } };
 }

@@ -58,3 +58,35 @@ export async function gatherJson<T>(world: World, own: T): Promise<readonly T[]>
   const all = await world.gather(new TextEncoder().encode(JSON.stringify(own)));
   return all.map((bytes) => JSON.parse(new TextDecoder().decode(bytes)) as T);
 }
+
+/**
+ * Each rank's numbers, by rank: every bit, infinities and NaN as well, which JSON lacks.
+ *
+ * @example
+ * ```ts
+ * import { alone, gatherNumbers } from "@graft/peft/train";
+ * import assert from "node:assert/strict";
+ * assert.deepEqual(await gatherNumbers(alone, [0.1, NaN]), [[0.1, NaN]]);
+ * ```
+ */
+export async function gatherNumbers(
+  world: World,
+  own: readonly number[],
+): Promise<readonly (readonly number[])[]> {
+  if (world.size === 1) return [own];
+  const all = await world.gather(new Uint8Array(Float64Array.from(own).buffer));
+  return all.map((bytes) => Array.from(new Float64Array(bytes.slice().buffer)));
+}
+
+/**
+ * The numbers below `count` that are a rank's to work on: every size-th. `inOrder` puts what the ranks made of theirs together.
+ */
+export const shareOf = ({ rank, size }: World, count: number): readonly number[] =>
+  Array.from({ length: Math.max(0, Math.ceil((count - rank) / size)) }, (_, i) => rank + i * size);
+
+/** What all ranks made of their shares, in the order of the whole. */
+export const inOrder = <T>(made: readonly (readonly T[])[]): readonly T[] =>
+  Array.from(
+    { length: made.reduce((sum, own) => sum + own.length, 0) },
+    (_, i) => made[i % made.length]![Math.floor(i / made.length)]!,
+  );
