@@ -9,15 +9,21 @@ import {
   agreed,
   type Agreement,
   checkOptions,
-  countsSeen,
-  markSeen,
+  claimsOf,
+  isFinished,
   SHARING,
-  unseen,
 } from "../sharing/agreement.ts";
 import { openClaims, outcomeOf } from "../sharing/claims.ts";
 import { isOfDisk } from "../sharing/disk_errors.ts";
-import { endingNote, notSeen, shareOut, type Sharing, tellsResult } from "../sharing/share_out.ts";
-import { type Shard, startNote } from "../sharing/shard.ts";
+import {
+  announce,
+  endingNote,
+  noteUnseen,
+  shareOut,
+  type Sharing,
+  tellsResult,
+} from "../sharing/share_out.ts";
+import type { Shard } from "../sharing/shard.ts";
 import { Exit } from "../terminal/arguments.ts";
 import { note } from "../terminal/output.ts";
 import type { MethodResult } from "./method.ts";
@@ -32,7 +38,6 @@ export interface KeptComparison {
   tell(results: readonly MethodResult[]): void;
 }
 
-const claimsOf = (folder: string): string => `${folder}/${SHARING}/claims`;
 const resultOf = (folder: string, point: string): string => `${folder}/results/${point}.json`;
 
 /** A name of a file for a method at its place in the comparison. */
@@ -55,11 +60,8 @@ export async function compareShared(
   const { points } = agreement;
   checkFolder(folder);
   mkdirSync(`${folder}/results`, { recursive: true });
-  await agree(folder, agreement, (point) => outcomeOf(claimsOf(folder), point)?.state === "finished");
-  if (shard !== undefined) {
-    note(startNote(shard, titles.filter((_, i) => i % shard.count === shard.index - 1)));
-    await markSeen(folder, shard);
-  }
+  await agree(folder, agreement, isFinished(folder));
+  await announce(folder, shard, titles);
   using claims = openClaims(claimsOf(folder));
   let failed = false;
   const perform = async (i: number): Promise<string | undefined> => {
@@ -104,10 +106,7 @@ export async function tellKept(comparison: KeptComparison): Promise<void> {
   const failed = titles.filter((_, i) => outcomes[i] === "failed");
   if (failed.length > 0) note(`Failed: ${failed.join(", ")}`);
   if (left.length > 0) note(`Not finished in ${folder}: ${left.join(", ")}`);
-  for (const count of left.length > 0 ? countsSeen(folder) : []) {
-    const missing = unseen(folder, count);
-    if (missing.length > 0) note(notSeen(folder, missing, count));
-  }
+  if (left.length > 0) noteUnseen(folder);
   throw new Exit(1);
 }
 

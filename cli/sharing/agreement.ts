@@ -10,12 +10,19 @@ import { writeTextAtomically } from "../../formats/atomic_write.ts";
 import { parseJson } from "../../formats/strict_json.ts";
 import { exists } from "../../io/path_exists.ts";
 import { changedOption } from "../../tuning/run_identity.ts";
-import { created } from "./claims.ts";
+import { created, outcomeOf } from "./claims.ts";
 import { shardName, type Share } from "./shard.ts";
 import { rangeError } from "../../errors/error.ts";
 
 /** Where processes meet, in the folder of their results. */
 export const SHARING = "sharing";
+
+/** Where the claims of its points are. */
+export const claimsOf = (folder: string): string => `${folder}/${SHARING}/claims`;
+
+/** Whether a point of a folder is finished. */
+export const isFinished = (folder: string) => (point: string): boolean =>
+  outcomeOf(claimsOf(folder), point)?.state === "finished";
 
 const settingsOf = (folder: string, n: number): string => `${folder}/${SHARING}/settings.${n}.json`;
 

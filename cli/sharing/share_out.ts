@@ -4,9 +4,9 @@
  */
 import { createHash } from "node:crypto";
 import { note } from "../terminal/output.ts";
-import { shardNames, SHARING, unseen } from "./agreement.ts";
+import { countsSeen, markSeen, shardNames, SHARING, unseen } from "./agreement.ts";
 import { type Claims, created, type PointStatus } from "./claims.ts";
-import { type Shard, shardName } from "./shard.ts";
+import { type Shard, shardName, startNote } from "./shard.ts";
 import { rangeError } from "../../errors/error.ts";
 
 /** A command's points. */
@@ -101,6 +101,25 @@ export async function shareOut(sharing: Sharing): Promise<Ending> {
   return { statuses: points.map((point) => claims.status(point)), performed };
 }
 
+/** Says what a shard begins with, and leaves its mark; names are those of all points. */
+export async function announce(
+  folder: string,
+  shard: Shard | undefined,
+  names: readonly string[],
+): Promise<void> {
+  if (shard === undefined) return;
+  note(startNote(shard, names.filter((_, i) => i % shard.count === shard.index - 1)));
+  await markSeen(folder, shard);
+}
+
+/** Says which shards a folder's points were parted into that were never seen. */
+export function noteUnseen(folder: string): void {
+  for (const count of countsSeen(folder)) {
+    const missing = unseen(folder, count);
+    if (missing.length > 0) note(notSeen(folder, missing, count));
+  }
+}
+
 /** What a shard says when it ends: what it ran, and what is left, by whom. */
 export function endingNote({ folder, shard, points }: Sharing, { statuses, performed }: Ending): string {
   const { count } = shard!;
@@ -117,7 +136,7 @@ export function endingNote({ folder, shard, points }: Sharing, { statuses, perfo
 }
 
 /** What is said of shards that left no mark. */
-export const notSeen = (folder: string, missing: readonly number[], count: number): string =>
+const notSeen = (folder: string, missing: readonly number[], count: number): string =>
   `${capital(shardNames(missing, count))} ${
     missing.length === 1 ? "was" : "were"
   } never seen in ${folder}: not started yet, or writing elsewhere because the disk is not shared.`;

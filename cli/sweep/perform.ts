@@ -10,15 +10,21 @@ import {
   agreed,
   type Agreement,
   checkOptions,
-  countsSeen,
-  markSeen,
+  claimsOf,
+  isFinished,
   SHARING,
-  unseen,
 } from "../sharing/agreement.ts";
 import { openClaims, outcomeOf } from "../sharing/claims.ts";
 import { isOfDisk } from "../sharing/disk_errors.ts";
-import { endingNote, notSeen, shareOut, type Sharing, tellsResult } from "../sharing/share_out.ts";
-import { type Shard, startNote } from "../sharing/shard.ts";
+import {
+  announce,
+  endingNote,
+  noteUnseen,
+  shareOut,
+  type Sharing,
+  tellsResult,
+} from "../sharing/share_out.ts";
+import type { Shard } from "../sharing/shard.ts";
 import { Exit } from "../terminal/arguments.ts";
 import { note, print, printJson } from "../terminal/output.ts";
 import { OtherRun, type PlannedRun, type SweepRun, taken, takenBefore, withSweepsBackend } from "./runs.ts";
@@ -35,7 +41,6 @@ export interface Sweep {
   readonly settings: Pick<Agreement, "options" | "plan">;
 }
 
-const claimsOf = (folder: string): string => `${folder}/${SHARING}/claims`;
 const nameOf = ({ flags }: PlannedRun): string => flags.output.split("/").at(-1)!;
 
 /**
@@ -46,10 +51,7 @@ export async function performAll(sweep: Sweep, shard: Shard | undefined): Promis
   const { folder } = sweep;
   const points = sweep.planned.map(nameOf);
   const agreedSweep = await withAgreement(sweep, shard, points);
-  if (shard !== undefined) {
-    note(startNote(shard, points.filter((_, i) => i % shard.count === shard.index - 1)));
-    await markSeen(folder, shard);
-  }
+  await announce(folder, shard, points);
   using claims = openClaims(claimsOf(folder));
   const failures: Error[] = [];
   const perform = performer(agreedSweep, shard, failures);
@@ -86,11 +88,7 @@ async function withAgreement(
   }
   const backend = planned.find((_, i) => sweep.planned[i]!.flags.backend === "auto")?.flags.backend;
   const mine = { ...settings, points, ...backend !== undefined && { backend } };
-  const now = await agree(
-    folder,
-    mine,
-    (point) => outcomeOf(claimsOf(folder), point)?.state === "finished",
-  );
+  const now = await agree(folder, mine, isFinished(folder));
   return { ...sweep, planned: await withSweepsBackend(sweep.planned, now.backend) };
 }
 
@@ -141,10 +139,7 @@ export async function printTable(sweep: Sweep): Promise<void> {
   show(runs, sweep);
   if (left.length === 0) return;
   note(`Not finished in ${folder}: ${left.join(", ")}`);
-  for (const count of countsSeen(folder)) {
-    const missing = unseen(folder, count);
-    if (missing.length > 0) note(notSeen(folder, missing, count));
-  }
+  noteUnseen(folder);
   throw new Exit(1);
 }
 
