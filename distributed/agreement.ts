@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { cpus } from "node:os";
 import { type Backend, bytesOf, dispose, key, scope, type Synchronous, type Tensor } from "../core/mod.ts";
+import { rangeError } from "../errors/error.ts";
 import { exp, matmul, normal, sum } from "../ops/mod.ts";
 import { gatherJson, type World } from "../train/world.ts";
 
@@ -19,7 +20,8 @@ export async function agree(world: World, own: Circumstances): Promise<void> {
   for (const [rank, other] of all.entries()) {
     const name = Object.keys({ ...first, ...other }).find((name) => first[name] !== other[name]);
     if (name !== undefined) {
-      throw new RangeError(
+      throw rangeError(
+        "PROCESSES_DIFFER",
         `Cannot train together: ${name} of process ${rank} is ${other[name] ?? "missing"}, and ${
           first[name] ?? "missing"
         } of process 0`,

@@ -4,6 +4,7 @@
  */
 import { existsSync } from "node:fs";
 import { dirname } from "node:path";
+import { failure } from "../errors/error.ts";
 import { type CLibrary, openCLibrary } from "../platform/c_library.ts";
 import type { World } from "../train/world.ts";
 import type { Launcher } from "./launcher.ts";
@@ -90,7 +91,8 @@ export function openMpi(launcher: Launcher, places: MpiPlaces): MpiWorld {
     }
     return join(library, path, launcher);
   }
-  throw new Error(
+  throw failure(
+    "MPI_UNAVAILABLE",
     `${launcher.name} launched ${launcher.size} processes, but no MPI library opens (tried ${
       tried.join(", ")
     }; ${faults[0]}): install one, name its file in GRAFT_MPI, or say --distributed off`,
@@ -121,14 +123,15 @@ function join(library: CLibrary, path: string, launcher: Launcher): MpiWorld {
   };
   const provided = number((into) => MPI_Init_thread!(0n, 0n, abi.serialized, into));
   if (provided < abi.serialized) {
-    throw new Error(`${path} was built without threads: MPI_THREAD_SERIALIZED is needed`);
+    throw failure("MPI_UNAVAILABLE", `${path} was built without threads: MPI_THREAD_SERIALIZED is needed`);
   }
   const [rank, size] = [MPI_Comm_rank!, MPI_Comm_size!].map((f) => number((into) => f(abi.world, into))) as [
     number,
     number,
   ];
   if (size !== launcher.size || rank !== launcher.rank) {
-    throw new Error(
+    throw failure(
+      "MPI_UNAVAILABLE",
       `${launcher.name} launched process ${launcher.rank} of ${launcher.size}, but to ${path} it is ${rank} of ${size}: ` +
         "the library is of another MPI than the launcher; name the right one in GRAFT_MPI",
     );
@@ -175,12 +178,12 @@ function join(library: CLibrary, path: string, launcher: Launcher): MpiWorld {
     finalize: () => void MPI_Finalize!(),
     abort: (code) => {
       MPI_Abort!(abi.world, code);
-      throw new Error("MPI_Abort came back");
+      throw failure("MPI_FAILED", "MPI_Abort came back");
     },
   };
 }
 
 /** @throws {Error} when a call did not return MPI_SUCCESS. */
 function checked(name: string, code: number): void {
-  if (code !== 0) throw new Error(`${name} failed with code ${code}`);
+  if (code !== 0) throw failure("MPI_FAILED", `${name} failed with code ${code}`);
 }

@@ -32,11 +32,14 @@ export type ErrorCode =
   | "METHOD_UNKNOWN"
   | "MODEL_NOT_FOUND"
   | "MODEL_UNSUPPORTED"
+  | "MPI_FAILED"
+  | "MPI_UNAVAILABLE"
   | "NOT_FINITE"
   | "NO_SUCH_PLACE"
   | "OUTPUT_EXISTS"
   | "OUT_OF_MEMORY"
   | "PICKLE_REFUSED"
+  | "PROCESSES_DIFFER"
   | "QUEUE_FULL"
   | "TEXT_TOO_LONG"
   | "TOKENIZER_UNSUPPORTED"
@@ -76,11 +79,15 @@ export const MEANINGS: Readonly<Record<ErrorCode, string>> = {
   METHOD_UNKNOWN: "A method, gate or format of a name is not known.",
   MODEL_NOT_FOUND: "A model's path or id names nothing.",
   MODEL_UNSUPPORTED: "A model has an architecture, or something in its config, that graft does not run.",
+  MPI_FAILED: "A call of the MPI library failed.",
+  MPI_UNAVAILABLE: "No MPI library opens that belongs to the launcher.",
   NOT_FINITE: "Numbers that must be finite are not.",
   NO_SUCH_PLACE: "Names or patterns match no place of the model.",
   OUTPUT_EXISTS: "Something exists already where a result is to be written.",
   OUT_OF_MEMORY: "There is no room for a tensor.",
   PICKLE_REFUSED: "A pickled file, which can run code, is never read.",
+  PROCESSES_DIFFER:
+    "Processes that are to train together have other data, options, weights, kernels or rounding.",
   QUEUE_FULL: "Too many requests wait already.",
   TEXT_TOO_LONG: "A text is longer than the model's context, or than the room for it.",
   TOKENIZER_UNSUPPORTED: "A tokenizer, or the chat template of one, is missing or does not do what is asked.",

@@ -15,7 +15,7 @@ export interface CLibrary {
 export function openSystemLibrary(functions: Readonly<Record<string, DenoSymbol>>): CLibrary["symbols"] {
   const name = deno === undefined ? undefined : SYSTEM[deno.build.os];
   if (deno === undefined || name === undefined) {
-    throw failure("CANNOT_WRITE", `${runtimeName()} opens no system library here`);
+    throw failure("BACKEND_UNAVAILABLE", `${runtimeName()} opens no system library here`);
   }
   return deno.dlopen(name, functions).symbols;
 }
@@ -40,7 +40,7 @@ const cString = (text: string): Uint8Array<ArrayBuffer> => new TextEncoder().enc
  */
 export function openCLibrary(path: string, functions: Readonly<Record<string, DenoSymbol>>): CLibrary {
   if (deno === undefined) {
-    throw failure("CANNOT_WRITE", `${runtimeName()} opens no libraries in C: run it in Deno`);
+    throw failure("BACKEND_UNAVAILABLE", `${runtimeName()} opens no libraries in C: run it in Deno`);
   }
   const { build: { os }, dlopen, UnsafePointer } = deno;
   const [system, mode] = [SYSTEM[os], GLOBALLY[os]];
@@ -52,7 +52,7 @@ export function openCLibrary(path: string, functions: Readonly<Record<string, De
     readonly dlsym: (library: object, name: Uint8Array<ArrayBuffer>) => object | null;
   };
   const library = loader.dlopen(cString(path), mode);
-  if (library === null) throw failure("CANNOT_WRITE", `There is no library ${path}`);
+  if (library === null) throw failure("BACKEND_UNAVAILABLE", `There is no library ${path}`);
   return {
     symbols: dlopen(path, functions).symbols,
     addressOf: (symbol) => {

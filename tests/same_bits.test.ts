@@ -2,9 +2,7 @@
  * No number that a user sees rests on what engines round in their own ways: exp, log, powers and their like come from `elementary/`.
  */
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync } from "node:fs";
-
-const ROOT = new URL("../", import.meta.url);
+import { codeOf, sourcesOfRooms } from "../tools/error_page.ts";
 
 /** Rooms whose numbers reach users. */
 const ROOMS = [
@@ -33,10 +31,6 @@ const EXPLAINED: Readonly<Record<string, string>> = {
 /** Functions whose last bits the language leaves to the engine. `Math.sqrt` is exact. */
 const FUNCTIONS = /\bMath\.(a?cosh?|a?sinh?|a?tanh?|atan2|cbrt|exp|expm1|hypot|log|log10|log1p|log2|pow)\b/;
 
-/** A source without comments and texts. */
-const codeOf = (source: string): string =>
-  source.replace(/\/\*[\s\S]*?\*\//g, "").replace(/(^|\s)\/\/ .*$/gm, "");
-
 /** What a source asks of the engine. */
 export const askedOf = (source: string): readonly string[] => {
   const code = codeOf(source);
@@ -60,11 +54,7 @@ Deno.test("what is asked of the engine is found", () => {
 Deno.test("no room asks the engine for exp, log, powers and their like", () => {
   assert.ok(FUNCTIONS.test("Math.tanh") && !FUNCTIONS.test("Math.sqrt") && !FUNCTIONS.test("Math.expand"));
   const asking = new Map(
-    ROOMS.flatMap((room) =>
-      readdirSync(new URL(`${room}/`, ROOT), { recursive: true, encoding: "utf8" })
-        .map((path) => `${room}/${path.replaceAll("\\", "/")}`)
-    ).filter((path) => path.endsWith(".ts") && !/\.d\.ts$|\/(lib|target|node_modules)\//.test(path))
-      .map((path) => [path, askedOf(readFileSync(new URL(path, ROOT), "utf8"))] as const)
+    [...sourcesOfRooms(ROOMS)].map(([path, source]) => [path, askedOf(source)] as const)
       .filter(([, asked]) => asked.length > 0),
   );
   for (const path of Object.keys(EXPLAINED)) {

@@ -23,6 +23,7 @@ export const ROOMS: readonly string[] = [
   "models",
   "formats",
   "train",
+  "distributed",
   "recipes",
   "io",
   "serve",
@@ -32,9 +33,9 @@ export const ROOMS: readonly string[] = [
   "embedded",
 ];
 
-/** The sources of those rooms, by path. */
-export function sourcesOfRooms(): ReadonlyMap<string, string> {
-  const paths = ROOMS.flatMap((room) =>
+/** The sources of rooms, by path. */
+export function sourcesOfRooms(rooms: readonly string[] = ROOMS): ReadonlyMap<string, string> {
+  const paths = rooms.flatMap((room) =>
     readdirSync(`${ROOT}${room}`, { recursive: true, encoding: "utf8" })
       .map((path) => `${room}/${path.replaceAll("\\", "/")}`)
   );
@@ -44,6 +45,10 @@ export function sourcesOfRooms(): ReadonlyMap<string, string> {
       .map((path) => [path, readFileSync(`${ROOT}${path}`, "utf8")]),
   );
 }
+
+/** A source without comments. */
+export const codeOf = (source: string): string =>
+  source.replace(/\/\*[\s\S]*?\*\//g, "").replace(/(^|\s)\/\/ .*$/gm, "");
 
 /** The codes that a source gives. */
 export const codesIn = (source: string): readonly string[] =>

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { MEANINGS } from "../../errors/error.ts";
-import { codesIn, errorPage, PAGE, sourcesOfRooms } from "../../tools/error_page.ts";
+import { codeOf, codesIn, errorPage, PAGE, sourcesOfRooms } from "../../tools/error_page.ts";
 
 /** Errors without a code of graft's, and why. */
 const WITHOUT: Readonly<Record<string, string>> = {
@@ -12,10 +12,6 @@ const WITHOUT: Readonly<Record<string, string>> = {
   "io/hub/fetch.ts: class Interrupted": "never leaves its file",
   "serve/problem.ts: class Problem": "is an answer of the server's, with OpenAI's own codes",
 };
-
-/** A source without comments, whose examples throw what they like. */
-const codeOf = (source: string): string =>
-  source.replace(/\/\*[\s\S]*?\*\//g, "").replace(/(^|\s)\/\/ .*$/gm, "");
 
 /** What makes an error without a code: a constructor, but for one within withCode, and a class without the field. */
 export function uncoded(source: string): readonly string[] {
