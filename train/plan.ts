@@ -36,7 +36,7 @@ import { fold, key } from "../tensor/key.ts";
 import { typeError } from "../errors/error.ts";
 
 /** Sizes of rows, and what of them must stay together. */
-type RowSizes = ExampleSizes & Pick<Rows, "together" | "textsInRow">;
+export type RowSizes = ExampleSizes & Pick<Rows, "together" | "textsInRow">;
 
 /** Peak memory of a run, in bytes. */
 export interface MemoryPlan {
