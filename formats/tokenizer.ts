@@ -1,6 +1,6 @@
 /**
  * Tokenizers: text to token ids and back, from a checkpoint's tokenizer.json. `@huggingface/tokenizers` does
- * the tokenization; where it differs from the Rust tokenizers, `tokenizer_normalizer.ts`,
+ * the tokenization, piece by piece (`tokenizer_pieces.ts`); where it differs from the Rust tokenizers, `tokenizer_normalizer.ts`,
  * `tokenizer_split.ts` and `tokenizer_decoder.ts` replace and document it.
  */
 import { readFile } from "node:fs/promises";
@@ -11,6 +11,7 @@ import { isObject } from "./strict_json.ts";
 import { checkTokenizerJson, refusalsOf } from "./tokenizer_check.ts";
 import { decoder } from "./tokenizer_decoder.ts";
 import { FunctionNormalizer, normalizer } from "./tokenizer_normalizer.ts";
+import { pieceEncoder } from "./tokenizer_pieces.ts";
 import { preTokenizer } from "./tokenizer_split.ts";
 import { type Wrap, type Wrapped, wrapper } from "./tokenizer_wrap.ts";
 import {
@@ -126,6 +127,12 @@ export function tokenizer(files: TokenizerFiles): Tokenizer {
     if (unknown !== undefined) library.model!.unk_token_id = unknown;
   }
   if (json.normalizer) library.normalizer = new FunctionNormalizer(normalizer(json.normalizer));
+  const idsOf = pieceEncoder(library, added, (piece) => {
+    throw typeError(
+      "TOKENIZER_UNSUPPORTED",
+      `Cannot encode ${JSON.stringify(piece)}: model.vocab of ${name} lacks it and has no unknown token`,
+    );
+  });
   const decode = decoder(json.decoder);
   const wrap = wrapper(post, (token) => library.token_to_id(token));
   const special = new Set(added.filter((t) => t.special === true).map((t) => t.content));
@@ -143,17 +150,10 @@ export function tokenizer(files: TokenizerFiles): Tokenizer {
     ),
     vocabSize: library.model!.vocab.length,
     encode: (text, { addSpecialTokens = true } = {}) => {
-      const { ids, tokens } = library.encode(text, { add_special_tokens: addSpecialTokens });
-      const strange = ids.indexOf(undefined as never);
-      if (strange >= 0) {
-        throw typeError(
-          "TOKENIZER_UNSUPPORTED",
-          `Cannot encode ${
-            JSON.stringify(tokens[strange] ?? text)
-          }: model.vocab of ${name} lacks it and has no unknown token`,
-        );
-      }
-      return addSpecialTokens && render !== undefined ? startedOnce(ids, wrap) : ids;
+      const plain = idsOf(text);
+      if (!addSpecialTokens) return plain;
+      const ids = [...wrap(plain).ids];
+      return render === undefined ? ids : startedOnce(ids, wrap);
     },
     wrap,
     decode: (ids, { skipSpecialTokens = false } = {}) =>

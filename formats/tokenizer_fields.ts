@@ -3,10 +3,14 @@ import { MOST } from "../core/mod.ts";
 import type { Part } from "./tokenizer_split.ts";
 import { rangeError } from "../errors/error.ts";
 
-interface AddedToken {
+/** A token that is found in a text as it is written. */
+export interface AddedToken {
   readonly id: number;
   readonly content: string;
   readonly special?: boolean;
+  /** It takes the white space before it, or after it. */
+  readonly lstrip?: boolean;
+  readonly rstrip?: boolean;
 }
 
 /** The parts of tokenizer.json that are read. */
