@@ -15,6 +15,7 @@ import type { HeldOutOptions } from "./evaluate.ts";
 import { accuracy, f1, matthews, pearson, spearman } from "./metrics_classification.ts";
 import type { Rows } from "./rows.ts";
 import { IGNORED } from "./truncation.ts";
+import { alone, gatherNumbers, shareOf } from "./world.ts";
 import { typeError } from "../errors/error.ts";
 
 /** One row: a class, scores, flags, or the class of each tagged word. */
@@ -51,7 +52,7 @@ export interface Prediction {
 export async function predict(
   model: Model,
   rows: Rows,
-  { batchSize, pad, between }: HeldOutOptions,
+  { batchSize, pad, between, world = alone }: HeldOutOptions,
 ): Promise<readonly Prediction[]> {
   positive("batchSize", batchSize);
   const kind = model.architecture.labels(model);
@@ -64,9 +65,11 @@ export async function predict(
   const order = Array.from({ length: rows.count }, (_, n) => n).sort((a, b) =>
     rows.lengths[b]! - rows.lengths[a]!
   );
-  const all: Prediction[] = [];
-  for (let start = 0; start < order.length; start += batchSize) {
-    const numbers = order.slice(start, start + batchSize);
+  const batches = Math.ceil(order.length / batchSize);
+  const numbersOf = (i: number): readonly number[] => order.slice(i * batchSize, (i + 1) * batchSize);
+  const own: number[] = [];
+  for (const i of shareOf(world, batches)) {
+    const numbers = numbersOf(i);
     const batch = rows.batch(numbers, pad);
     const scores = scope((): Synchronous<Tensor> => {
       const { logits } = forward(model, batch);
@@ -75,15 +78,25 @@ export async function predict(
     const width = scores.shape[1]!;
     const found = [...await read(scores)];
     dispose(scores);
-    numbers.forEach((n, b) => {
+    numbers.forEach((_, b) => {
       const row = found.slice(b * width, (b + 1) * width);
-      all[n] = predictionOf(
+      const prediction = predictionOf(
         [batch.labels![b]!].flat(),
         kind === "flags" ? row.map((x) => x > 0 ? 1 : 0) : row,
       );
+      own.push(prediction.wanted.length, ...prediction.wanted, ...prediction.found);
     });
     await between?.();
   }
+  const all: Prediction[] = [];
+  (await gatherNumbers(world, own)).forEach((told, rank) => {
+    let at = 0;
+    const next = (count: number): readonly number[] => told.slice(at, at += count);
+    for (const n of shareOf({ ...world, rank }, batches).flatMap(numbersOf)) {
+      const [count] = next(1);
+      all[n] = { wanted: next(count!), found: next(count!) };
+    }
+  });
   return all;
 }
 

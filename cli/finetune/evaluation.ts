@@ -9,6 +9,7 @@ import { events, Interruption } from "../../recipes/supervised.ts";
 import {
   evaluateObjective,
   heldOutLoss,
+  type HeldOutOptions,
   type Objective,
   pickRows,
   predict,
@@ -49,12 +50,13 @@ export function evaluator(
       objectiveEvaluation(aim.objective, tuned, aim.base, rows, {
         batchSize: flags.batchSize,
         pad: padOf(tuned.tokenizer),
+        world,
         between,
       });
   }
   const answer = other === undefined ? data.texts?.heldOut : other.texts?.train;
   if (answer === undefined) {
-    return (tuned) => labelledEvaluation(tuned, rows, { batchSize: flags.batchSize, between });
+    return (tuned) => labelledEvaluation(tuned, rows, { batchSize: flags.batchSize, world, between });
   }
   const n = Math.min(flags.rouge, rows.count);
   const numbers = Array.from({ length: n }, (_, i) => i);
@@ -80,7 +82,7 @@ export function evaluator(
 export async function labelledEvaluation(
   model: Model<Tokenizer>,
   rows: Rows,
-  options: { readonly batchSize: number; readonly between?: () => Promise<void> },
+  options: Omit<HeldOutOptions, "pad">,
 ): Promise<Evaluation> {
   const how = { ...options, pad: padOf(model.tokenizer) };
   const { loss, perplexity } = await heldOutLoss(model, rows, how);
@@ -99,7 +101,7 @@ async function objectiveEvaluation(
   tuned: Model,
   base: Model,
   rows: Rows,
-  options: { readonly batchSize: number; readonly pad: number; readonly between?: () => Promise<void> },
+  options: HeldOutOptions,
 ): Promise<Evaluation> {
   const { loss, metrics } = await evaluateObjective(tuned, rows, objective, { ...options, base });
   return { loss, ...metrics };

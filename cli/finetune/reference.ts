@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { type Adapter, bytesOf, graft, leaves, type Model } from "../../core/mod.ts";
 import type { RunFolder } from "../../io/run_folder.ts";
 import type { StateRecord } from "../../io/training_state.ts";
-import { type PreferenceRows, type Rows, withReference } from "../../train/mod.ts";
+import { type PreferenceRows, type Rows, withReference, type World } from "../../train/mod.ts";
 import type { Data } from "../data.ts";
 import { counter } from "../terminal/counter.ts";
 import { note } from "../terminal/output.ts";
@@ -20,6 +20,8 @@ export interface References {
   /** What determines the run. */
   readonly record: StateRecord;
   readonly pad: number;
+  /** The processes that share the work out. */
+  readonly world: World;
 }
 
 /** The data of a run, with what is to be closed after it. */
@@ -37,7 +39,7 @@ export async function withReferences(
   data: Data,
   other: Data | undefined,
 ): Promise<Referred> {
-  const { flags, folder, model, from, record, pad } = references;
+  const { flags, folder, model, from, record, pad, world } = references;
   if (flags.objective !== "dpo" && flags.objective !== "ipo") {
     return { data, other, [Symbol.dispose]: () => {} };
   }
@@ -59,6 +61,7 @@ export async function withReferences(
       const found = await withReference(rows as PairRows, reference, {
         batchSize,
         pad,
+        world,
         between: shown.at,
         store,
       });

@@ -100,7 +100,11 @@ export async function finetuneResult(given: RunFlags, world: World = alone): Pro
     const loaded = memory(opened.backend).peak;
     const pad = padOf(tokenizer);
     using aim = await aimOf(flags, model);
-    using referred = await withReferences({ flags, folder, model, from, record, pad }, read, readOther);
+    using referred = await withReferences(
+      { flags, folder, model, from, record, pad, world },
+      read,
+      readOther,
+    );
     const { data, other } = referred;
     const stages = stagesOf(flags, data.train, maxLength, pad, world, aim?.objective);
     const seen = { rows: data.train, batchSize: flags.batchSize, pad, stages };

@@ -5,6 +5,7 @@ import {
   adapt,
   bytesOf,
   dispose,
+  graft,
   leaves,
   type Method,
   type Model,
@@ -25,14 +26,25 @@ import {
   unipelt,
 } from "../../methods/mod.ts";
 import { reference } from "../../ops/reference/mod.ts";
+import { freshModel, smallConfig, taskConfig } from "../../models/mod.ts";
 import {
   adamw,
+  distill,
+  dpo,
+  evaluateObjective,
   heldOutLoss,
+  labelledRows,
+  objectiveGradients,
+  orpo,
+  predict,
+  preferenceRowsFrom,
   resident,
+  type Rows,
   rowsFrom,
   samplesOf,
   startTraining,
   type TrainOptions,
+  withReference,
   type World,
 } from "../../train/mod.ts";
 import { assertClose, assertNoLeak } from "../support/assert.ts";
@@ -62,9 +74,9 @@ const BUCKETS: TrainOptions = {
 };
 
 /** SHA-256 of the parameters that a rank ends with, and its losses. */
-async function trained(model: Model, method: Method, options: TrainOptions): Promise<string> {
+async function trained(model: Model, method: Method, options: TrainOptions, rows: Rows): Promise<string> {
   const start = adapt(model, method, 5);
-  const run = await startTraining(model, start, rowsFrom(ROWS), options);
+  const run = await startTraining(model, start, rows, options);
   const hash = createHash("sha256");
   for (let report = await run.next(); report; report = await run.next()) {
     hash.update(JSON.stringify([report.loss, report.gradientNorm, report.tokens]));
@@ -76,11 +88,18 @@ async function trained(model: Model, method: Method, options: TrainOptions): Pro
 }
 
 /** The same digest on every rank of every size. */
-async function assertSame(model: Model, method: Method, options: TrainOptions = BUCKETS): Promise<void> {
+async function assertSame(
+  model: Model,
+  method: Method,
+  options: TrainOptions = BUCKETS,
+  rows: Rows = rowsFrom(ROWS),
+): Promise<void> {
   const hashes: string[] = [];
   for (const size of SIZES) {
     const worlds: readonly World[] = worldsOf(size);
-    hashes.push(...await Promise.all(worlds.map((world) => trained(model, method, { ...options, world }))));
+    hashes.push(
+      ...await Promise.all(worlds.map((world) => trained(model, method, { ...options, world }, rows))),
+    );
   }
   assert.deepEqual([...new Set(hashes)].length, 1, hashes.join("\n"));
 }
@@ -143,6 +162,141 @@ Deno.test("held-out losses are shared out, and every rank has all of them, the b
   }
   model.dispose();
 });
+
+const PAIRS = preferenceRowsFrom(
+  Array.from({ length: 9 }, (_, n) => {
+    const answer = (length: number, shift: number) => {
+      const inputIds = Array.from({ length: 2 + length }, (_, i) => 1 + (5 * n + shift * i) % 10);
+      return { inputIds, labels: inputIds.map((id, i) => i < 2 ? -100 : id) };
+    };
+    return { chosen: answer(1 + n % 4, 3), rejected: answer(1 + n % 3, 7), margin: n / 4 };
+  }),
+);
+
+/**
+ * What work gives on every rank of every size is what it gives alone; each batch is some rank's, and no other's.
+ *
+ * @param batches How many there are.
+ */
+async function assertShared<T>(
+  batches: number,
+  work: (world: World | undefined, between: () => void) => Promise<T>,
+): Promise<void> {
+  const alone = await work(undefined, () => {});
+  for (const size of SIZES) {
+    let done = 0;
+    const found = await Promise.all(worldsOf(size).map((world) => work(world, () => void done++)));
+    assert.deepEqual(found, found.map(() => alone));
+    assert.equal(done, batches, `${size} ranks`);
+  }
+}
+
+Deno.test("evaluations of objectives are shared out, and every rank has the loss and the metrics of one process", async () => {
+  const model = tinyLlama(reference(), 1);
+  const start = adapt(model, lora({ rank: 2, initialization: "none" }) as Method, 5);
+  const tuned = graft(model, start);
+  for (const objective of [dpo(), orpo(), distill({ teacher: model })]) {
+    await assertShared(5, (world, between) =>
+      evaluateObjective(tuned, PAIRS, objective, {
+        ...{ batchSize: 2, pad: 0, base: model, between },
+        ...world && { world },
+      }));
+  }
+  dispose(start.params);
+  model.dispose();
+});
+
+Deno.test("a reference's log-probabilities are shared out, and every rank's rows have the bits of one process", async () => {
+  const model = tinyLlama(reference(), 1);
+  const known = async (world: World | undefined, between: () => void) => {
+    const options = { batchSize: 2, pad: 0, between, ...world && { world } };
+    const rows = await withReference(PAIRS, model, options);
+    return rows.batch([...Array(9).keys()], 0).reference;
+  };
+  const alone = await known(undefined, () => {});
+  for (const size of SIZES) {
+    assert.deepEqual(
+      await Promise.all(worldsOf(size).map((world) => known(world, () => {}))),
+      [
+        ...Array(size),
+      ].map(() => alone),
+    );
+  }
+  // One rank has them from before: the others do not wait for it in vain.
+  const kept: Float32Array[] = [];
+  const store = (complete: boolean) => ({
+    complete,
+    write: (text: number, values: Float32Array) => {
+      assert.ok(!complete);
+      kept[text] = values;
+    },
+    read: (text: number) => kept[text]!,
+  });
+  await Promise.all(
+    worldsOf(2).map((world) =>
+      withReference(PAIRS, model, { batchSize: 2, pad: 0, world, store: store(world.rank === 1) })
+    ),
+  );
+  assert.equal(kept.length, 18);
+  model.dispose();
+});
+
+Deno.test("a reference's log-probabilities are computed once each, whatever the number of ranks", async () => {
+  const model = tinyLlama(reference(), 1);
+  for (const size of SIZES) {
+    let pairs = 0;
+    const counted = {
+      ...PAIRS,
+      batch: (numbers: readonly number[], pad: number) => {
+        pairs += numbers.length;
+        return PAIRS.batch(numbers, pad);
+      },
+    };
+    await Promise.all(
+      worldsOf(size).map((world) => withReference(counted, model, { batchSize: 2, pad: 0, world })),
+    );
+    assert.equal(pairs, PAIRS.count, `${size} ranks`);
+  }
+  model.dispose();
+});
+
+Deno.test("predictions are shared out, and every rank has all of them", async () => {
+  const tokenizer = {
+    encode: (text: string) => [...text].map((letter) => letter.charCodeAt(0) % 32),
+    wrap: (ids: readonly number[]) => ({ ids, typeIds: ids.map(() => 0) }),
+  };
+  const names = ["bad", "fair", "good"];
+  const texts = ["sun", "a sea", "tea", "no", "maps", "dogs and cats", "it"];
+  const tasks = {
+    classify: texts.map((text, i) => ({ kind: "class", text, label: names[i % 3]! }) as const),
+    tag: texts.map((text) =>
+      ({
+        kind: "tags",
+        words: text.split(" "),
+        tags: text.split(" ").map((word) => names[word.length % 3]!),
+      }) as const
+    ),
+    score: texts.map((text, i) => ({ kind: "score", text, score: i / 3 }) as const),
+  };
+  for (const [kind, examples] of Object.entries(tasks)) {
+    const task = kind === "score" ? { kind: "score" } as const : { kind: kind as "classify" | "tag", names };
+    const model = freshModel(taskConfig(smallConfig("bert"), task), { backend: reference(), key: 0 });
+    const rows = labelledRows(examples, tokenizer, { maxLength: 16, ...kind !== "score" && { names } });
+    await assertShared(
+      4,
+      (world, between) => predict(model, rows, { batchSize: 2, pad: 0, between, ...world && { world } }),
+    );
+    model.dispose();
+  }
+});
+
+Deno.test("1, 2, 3, 4 and 6 ranks train the same bits of preferences", () =>
+  assertNoLeak(async () => {
+    const model = tinyLlama(reference(), 1);
+    const options = { ...BUCKETS, epochs: 1, gradients: objectiveGradients(dpo()) };
+    await assertSame(model, METHODS["lora"]!(), options, PAIRS);
+    model.dispose();
+  }));
 
 Deno.test("generated texts are shared out, and every rank has all of them", async () => {
   const base = tinyLlama(reference(), 1);

@@ -2,7 +2,9 @@
 import { dispose, type Model, read, scope, type Synchronous, type Tensor } from "../../core/mod.ts";
 import type { Rows } from "../rows.ts";
 import { targetCount } from "../truncation.ts";
+import { alone, gatherJson, gatherNumbers, type World } from "../world.ts";
 import { batchLogProbabilities } from "./log_probabilities.ts";
+import type { PreferenceBatch } from "./preference.ts";
 import type { PreferenceRows } from "./preference_rows.ts";
 
 /** Where log-probabilities are kept: of pair n those of the chosen answer's tokens at 2 n, of the rejected one's at 2 n + 1. */
@@ -37,16 +39,20 @@ export interface ReferenceStore {
 export async function withReference<R extends Rows & Pick<PreferenceRows, "batch">>(
   rows: R,
   model: Model,
-  { batchSize, pad, between, store = memoryStore() }: {
+  { store = memoryStore(), world = alone, ...how }: {
     readonly batchSize: number;
     readonly pad: number;
+    /** The processes that share the batches out; each has all of the numbers then. Default: this one alone. */
+    readonly world?: World;
     /** Awaited between batches with the number of pairs that are done; throwing aborts the work. */
     between?(done: number): void | Promise<void>;
     /** Default: in memory, 4 bytes a token. */
     readonly store?: ReferenceStore;
   },
 ): Promise<R> {
-  if (!store.complete) await compute(rows, model, batchSize, pad, store, between);
+  if ((await gatherJson(world, store.complete)).includes(false)) {
+    await compute(rows, model, { store, world, ...how });
+  }
   return {
     ...rows,
     batch: (numbers, pad) => ({
@@ -59,27 +65,44 @@ export async function withReference<R extends Rows & Pick<PreferenceRows, "batch
 async function compute(
   rows: Rows & Pick<PreferenceRows, "batch">,
   model: Model,
-  batchSize: number,
-  pad: number,
-  store: ReferenceStore,
-  between?: (done: number) => void | Promise<void>,
+  { batchSize, pad, store, world, between }: {
+    readonly batchSize: number;
+    readonly pad: number;
+    readonly store: ReferenceStore;
+    readonly world: World;
+    between?(done: number): void | Promise<void>;
+  },
 ): Promise<void> {
   const order = Array.from({ length: rows.count }, (_, n) => n).sort((a, b) =>
     rows.lengths[b]! - rows.lengths[a]!
   );
-  for (let start = 0; start < order.length; start += batchSize) {
-    const numbers = order.slice(start, start + batchSize);
-    const batch = rows.batch(numbers, pad);
-    const each = scope((): Synchronous<Tensor> => batchLogProbabilities(model, batch));
-    const values = Float32Array.from(await read(each));
-    dispose(each);
-    const counts = (batch.labels as readonly (readonly number[])[]).map(targetCount);
-    let at = 0;
-    counts.forEach((count, i) => {
-      const n = numbers[i % numbers.length]!;
-      store.write(i < numbers.length ? 2 * n : 2 * n + 1, values.slice(at, at += count));
-    });
-    await between?.(start + numbers.length);
+  const pairsOf = (i: number): readonly number[] => order.slice(i * batchSize, (i + 1) * batchSize);
+  // A batch of each process at a time, so that what waits to be told stays small.
+  for (let first = 0; first * batchSize < order.length; first += world.size) {
+    const own = pairsOf(first + world.rank);
+    const all = await gatherNumbers(world, own.length === 0 ? [] : await toldOf(rows.batch(own, pad), model));
+    all.forEach((told, rank) => keep(store, pairsOf(first + rank), told));
+    await between?.(Math.min(order.length, (first + world.size) * batchSize));
+  }
+}
+
+/** Of each text of a batch how many labels it has, and their log-probabilities. */
+async function toldOf(batch: PreferenceBatch, model: Model): Promise<readonly number[]> {
+  const each = scope((): Synchronous<Tensor> => batchLogProbabilities(model, batch));
+  const values = Array.from(await read(each));
+  dispose(each);
+  let at = 0;
+  return (batch.labels as readonly (readonly number[])[]).map(targetCount)
+    .flatMap((count) => [count, ...values.slice(at, at += count)]);
+}
+
+/** Keeps what was told of a batch, the chosen texts and then the rejected ones; another process's store may have it already. */
+function keep(store: ReferenceStore, pairs: readonly number[], told: readonly number[]): void {
+  if (store.complete) return;
+  let at = 0;
+  for (const text of [...pairs.map((n) => 2 * n), ...pairs.map((n) => 2 * n + 1)]) {
+    const count = told[at++]!;
+    store.write(text, Float32Array.from(told.slice(at, at += count)));
   }
 }
 
