@@ -14,10 +14,17 @@ export async function embeddedModel(): Promise<string> {
   if (inClone.protocol === "file:" && existsSync(inClone)) return dirname(fileURLToPath(inClone));
   const installed = installedFile(`${PACKAGE}/config.json`);
   if (installed !== undefined) return dirname(fileURLToPath(installed));
-  const cached = await cachedFolder(PACKAGE);
+  const cached = await cachedFolder(PACKAGE).catch(notCached);
   if (cached !== undefined) return fileURLToPath(cached).replace(/[\\/]$/, "");
   throw new UsageError(
     `Cannot use the embedded model: it is a package of its own, which is not installed here; "npm install ${PACKAGE}" ` +
       "or your package manager's like adds it, or name a model of yours with --model",
+  );
+}
+
+function notCached(error: Error): never {
+  throw new UsageError(
+    `Cannot use the embedded model, which is a package of its own. ${error.message}. Name a model of yours with --model`,
+    { cause: error },
   );
 }
