@@ -14,11 +14,14 @@
  * @module
  */
 export type { Making } from "./adapter_card.ts";
+export { type AdapterData, adapterData, adapterFromData, type TensorData } from "./adapter_data.ts";
+export { type ModelFiles, modelFromFiles } from "./model_files.ts";
 export * from "./load_model.ts";
 export * from "./load_adapter.ts";
 export type { NamedFolderOptions } from "./named_folder.ts";
 export * from "./save_model.ts";
 export * from "./save_adapter.ts";
+export type { MethodRecord } from "./records/method_record.ts";
 export { type KnownMethods, knownMethods, type OwnMethod } from "./records/known_methods.ts";
 export { advisedSampler } from "./generation_config.ts";
 export { modelOfAdapter } from "./layer_replication.ts";

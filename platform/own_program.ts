@@ -10,13 +10,17 @@ export interface Ended {
   readonly output: string;
 }
 
+/** The module of the command line: among the sources, or where npm's package, whose modules stand elsewhere, exports it. */
+export const ownModule = (main: URL): string =>
+  import.meta.url.endsWith(".ts") ? main.href : import.meta.resolve("@graft/peft/cli");
+
 /**
  * Runs a program of this package again and waits for it. What it writes to standard error is passed through.
  *
  * @param main The program's module, which Deno runs; other runtimes run the script that they were started with.
  */
 export function runOwnProgram(main: URL, args: readonly string[]): Promise<Ended> {
-  const program = deno === undefined ? [process.argv[1]!] : ["run", "-A", main.href];
+  const program = deno === undefined ? [process.argv[1]!] : ["run", "-A", ownModule(main)];
   const child = spawn(process.execPath, [...program, ...args], { stdio: ["ignore", "pipe", "inherit"] });
   const pieces: Uint8Array[] = [];
   child.stdout.on("data", (bytes: Uint8Array) => pieces.push(bytes));

@@ -1,6 +1,6 @@
 /** The running program in a thread of its own, started by its module as `runOwnProgram` starts it in a process. */
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
-import { deno } from "./deno.ts";
+import { ownModule } from "./own_program.ts";
 
 /** A thread, as the program that started it sees it. */
 export interface OwnThread {
@@ -22,7 +22,7 @@ export interface ThisThread {
 /**
  * Starts this program in a thread: its `main([])`, which finds out by `thisThread()` what it is for.
  *
- * @param main The program's module, which Deno imports; other runtimes import the package's `./cli`.
+ * @param main The program's module among the sources; npm's package has it as `./cli`.
  * @param failed Called when the thread ends by an error that nobody caught.
  */
 export function startOwnThread(
@@ -32,7 +32,7 @@ export function startOwnThread(
   heard: (message: unknown) => void,
   failed: (error: unknown) => void,
 ): OwnThread {
-  const module = deno === undefined ? import.meta.resolve("@graft/peft/cli") : main.href;
+  const module = ownModule(main);
   const program = `import { main } from ${JSON.stringify(module)};\nawait main([]);`;
   const worker = new Worker(new URL("data:text/javascript," + encodeURIComponent(program)), {
     workerData: { [MARK]: task, data },

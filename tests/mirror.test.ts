@@ -23,6 +23,7 @@ const ROOMS = [
   "io",
   "serve",
   "tuning",
+  "worker",
   "cli",
   "browser",
   "embedded",

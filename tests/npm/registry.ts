@@ -189,24 +189,27 @@ Deno.test("Deno, from the web as from JSR, computes natively and finds the embed
   serveSources(`${folder}/web/@graft/peft/${VERSION}`);
   cpSync(new URL("web_server.js", import.meta.url), `${folder}/web_server.mjs`);
   const server = sandbox.start(["node", "web_server.mjs", `${folder}/web`, String(port)], inFolder);
-  const url = `http://127.0.0.1:${port}/@graft/peft/${VERSION}/`;
-  await answers(() => sandbox.try(["curl", "-sf", `${url}deno.json`], inFolder).code === 0);
-  const imports = Object.fromEntries(
-    ["", "ops/", "train/"].map((room) => [`@graft/peft/${room}`.replace(/\/$/, ""), `${url}${room}mod.ts`]),
-  );
-  writeFileSync(`${project.cwd}/deno.json`, JSON.stringify({ minimumDependencyAge: 0, imports }));
-  const said = project.run([...ofDeno!.script, `${url}cli/main.ts`, "methods", "-m", "embedded", "--wide"]);
-  assert.match(said, /^method .*MAdds\/token\n/);
-  const model = project.run([
-    "sh",
-    "-c",
-    'dirname "$(find ~ -path "*embedded-model*" -name model.safetensors | head -n 1)"',
-  ]);
-  assert.equal(project.script("train.js", [model]), printed[node24.name]!.trained);
-  const native = project.script("native.js", [model]);
-  assert.match(native, /^Computing on native/);
-  assert.deepEqual(computed(native), computed(printed[node24.name]!.native));
-  await sandbox.stop(server);
+  try {
+    const url = `http://127.0.0.1:${port}/@graft/peft/${VERSION}/`;
+    await answers(() => sandbox.try(["curl", "-sf", `${url}deno.json`], inFolder).code === 0);
+    const imports = Object.fromEntries(
+      ["", "ops/", "train/"].map((room) => [`@graft/peft/${room}`.replace(/\/$/, ""), `${url}${room}mod.ts`]),
+    );
+    writeFileSync(`${project.cwd}/deno.json`, JSON.stringify({ minimumDependencyAge: 0, imports }));
+    const said = project.run([...ofDeno!.script, `${url}cli/main.ts`, "methods", "-m", "embedded", "--wide"]);
+    assert.match(said, /^method .*MAdds\/token\n/);
+    const model = project.run([
+      "sh",
+      "-c",
+      'dirname "$(find ~ -path "*embedded-model*" -name model.safetensors | head -n 1)"',
+    ]);
+    assert.equal(project.script("train.js", [model]), printed[node24.name]!.trained);
+    const native = project.script("native.js", [model]);
+    assert.match(native, /^Computing on native/);
+    assert.deepEqual(computed(native), computed(printed[node24.name]!.native));
+  } finally {
+    await sandbox.stop(server);
+  }
 });
 
 Deno.test("a project in pnpm's layout computes natively, and has the command line", () => {
