@@ -8,10 +8,12 @@ import {
   type QuantizeOptions,
 } from "../../core/mod.ts";
 import type { Tokenizer } from "../../formats/tokenizer.ts";
+import { launcherOf } from "../../distributed/launcher.ts";
 import { readJson } from "../../io/inspect_contents.ts";
 import { checkpointShapes, configShapes } from "../../io/model_shapes.ts";
 import { loadTokenizerOf } from "../../io/load_model.ts";
 import { freshModules } from "../../io/task_head.ts";
+import { environmentVariable } from "../../platform/environment.ts";
 import { embed, type Task } from "../../models/mod.ts";
 import {
   type ExampleSizes,
@@ -48,8 +50,11 @@ import { failure } from "../../errors/error.ts";
 /** The memory that WebAssembly can address. */
 const WASM_LIMIT = 2 ** 32;
 
-/** Prints the plan. */
+/** Prints the plan: of many processes the first one's, which is that of each, for all hold the model and compute a piece at a time. */
 export async function planRun(given: FinetuneFlags): Promise<void> {
+  const launcher = given.distributed === "off" ? undefined : launcherOf(environmentVariable);
+  const { rank, size: processes } = launcher ?? { rank: 0, size: 1 };
+  if (rank !== 0) return;
   if (given.from !== undefined) {
     throw new UsageError("Cannot plan with --from: the run itself says what it takes");
   }
@@ -72,11 +77,17 @@ export async function planRun(given: FinetuneFlags): Promise<void> {
   const fits = memory === undefined ? undefined : plan.total <= memory;
   const changes = fits === false ? await fittingChanges(flags, source, task, sizes, maxLength, memory!) : [];
   if (flags.json === true) {
-    printJson({ ...plan, ...memory !== undefined && { memory, fits, ...!fits && { changes } } });
+    const each = processes > 1 && { processes };
+    printJson({ ...plan, ...each, ...memory !== undefined && { memory, fits, ...!fits && { changes } } });
     if (fits === false) throw new Exit(1);
     return;
   }
   print(showPlan(plan));
+  if (processes > 1) {
+    print(
+      `Each of the ${processes} processes needs this, ${showBytes(processes * plan.total)} on one machine`,
+    );
+  }
   if (memory !== undefined) {
     print(`${fits ? "Fits" : "Does not fit"} in ${showBytes(memory)}: ${showBytes(plan.total)} are needed`);
   }
