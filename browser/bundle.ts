@@ -29,15 +29,39 @@ const ABSENT = `module.exports = new Proxy({}, {
   get: (_, name) => name === "__esModule" ? false : () => { throw new Error("Cannot use " + String(name) + " in a browser"); },
 });`;
 
+/** What stands for modules that browsers lack. */
+export interface BundleOptions {
+  /** Files by the name of the module of Node's that each replaces: "node:fs". */
+  readonly builtins?: Readonly<Record<string, URL>>;
+  /** Files by the path, below the project's folder, of the source that each replaces. */
+  readonly sources?: Readonly<Record<string, URL>>;
+  /** Packages that are left out in addition: their functions throw when called. */
+  readonly without?: readonly string[];
+}
+
 /** See the module comment. */
-const forBrowsers: esbuild.Plugin = {
+const forBrowsers = ({ builtins = {}, sources = {}, without = [] }: BundleOptions): esbuild.Plugin => ({
   name: "graft",
   setup(build) {
+    const absent = [...SERVER, ...without];
     build.onResolve({ filter: /^[@a-z]/ }, ({ path }) => {
-      const server = path.startsWith("node:") || builtinModules.includes(path) || SERVER.includes(path);
-      return server ? { path, namespace: "absent" } : undefined;
+      const node = path.startsWith("node:")
+        ? path
+        : builtinModules.includes(path)
+        ? `node:${path}`
+        : undefined;
+      const own = node === undefined ? undefined : builtins[node];
+      if (own !== undefined) return { path: pathOf(own) };
+      return node !== undefined || absent.includes(path) ? { path, namespace: "absent" } : undefined;
     });
     build.onLoad({ filter: /.*/, namespace: "absent" }, () => ({ contents: ABSENT, loader: "js" }));
+    for (const [from, to] of Object.entries(sources)) {
+      const name = from.slice(from.lastIndexOf("/") + 1).replaceAll(".", "\\.");
+      build.onResolve({ filter: new RegExp(`/${name}$`) }, ({ path, resolveDir }) => {
+        const wanted = pathOf(new URL(path, `file://${resolveDir}/`));
+        return wanted === pathOf(new URL(from, root)) ? { path: pathOf(to) } : undefined;
+      });
+    }
     build.onResolve(
       { filter: /\/platform\/worker\.ts$/ },
       ({ importer }) =>
@@ -47,11 +71,11 @@ const forBrowsers: esbuild.Plugin = {
     );
     build.onResolve({ filter: /^@graft\/peft$/ }, () => ({ path: pathOf(new URL("mod.ts", root)) }));
     build.onResolve({ filter: /^[@a-z]/ }, ({ path }) => {
-      const found = packages[path];
-      return found === undefined ? undefined : { path: fileOf(path) };
+      const known = Object.keys(packages).some((name) => path === name || path.startsWith(`${name}/`));
+      return known ? { path: fileOf(path) } : undefined;
     });
   },
-};
+});
 
 /** The file of a package in Deno's cache. */
 function fileOf(name: string): string {
@@ -62,9 +86,10 @@ function fileOf(name: string): string {
  * Bundles a module.
  *
  * @param entry A path or URL.
+ * @param options What stands for modules that browsers lack; default: functions that throw.
  * @returns The text of a module that a `<script type="module">` or a module worker can load.
  */
-export async function bundle(entry: string | URL): Promise<string> {
+export async function bundle(entry: string | URL, options: BundleOptions = {}): Promise<string> {
   const { outputFiles } = await esbuild.build({
     entryPoints: [typeof entry === "string" ? entry : pathOf(entry)],
     bundle: true,
@@ -74,7 +99,9 @@ export async function bundle(entry: string | URL): Promise<string> {
     minify: true,
     write: false,
     logLevel: "silent",
-    plugins: [forBrowsers],
+    jsx: "automatic",
+    jsxImportSource: "preact",
+    plugins: [forBrowsers(options)],
   });
   await esbuild.stop();
   return outputFiles[0]!.text;

@@ -33,7 +33,7 @@ const HELP = { name: "help", description: "show the help of a command" };
 /** Registers the command. */
 export function completion(program: Command): void {
   program.command("completion")
-    .description("Print a script that completes commands, options and values in your shell")
+    .description("Print a script by which a shell completes your command lines")
     .argument("<shell>", SHELLS.join(", "), (name): Shell => {
       const shell = SHELLS.find((known) => known === name);
       if (shell === undefined) {

@@ -16,6 +16,7 @@ import { merge } from "./merge.ts";
 import { methods } from "./methods.ts";
 import { quantize } from "./quantize.ts";
 import { serve } from "./serve.ts";
+import { studio } from "./studio.ts";
 import { sweep } from "./sweep.ts";
 
 /** The program with all its commands. */
@@ -33,6 +34,7 @@ export function graftProgram(): Command {
       chat,
       serve,
       sweep,
+      studio,
       evaluate,
       merge,
       combine,

@@ -49,6 +49,8 @@ export interface RunCallbacks<Evaluation extends { readonly loss: number }> {
   save(snapshot: Snapshot, progress: RunProgress): Promise<void>;
   /** Whether to stop after this step. Asked after the program's pending events were handled. */
   interrupted(): boolean | Promise<boolean>;
+  /** Whether the run is to end here, as early stopping ends it. Default: never. */
+  enough?(): boolean | Promise<boolean>;
 }
 
 /** How a run ended. */
@@ -134,11 +136,12 @@ export async function supervise<P extends Tree, E extends { readonly loss: numbe
       await save();
       return { outcome: "interrupted", progress };
     }
-    const ended = progress.seen.stop || run.step >= run.totalSteps;
+    const early = progress.seen.stop || (run.step < run.totalSteps && await callbacks.enough?.() === true);
+    const ended = early || run.step >= run.totalSteps;
     if (ended || (run.step > 0 && run.step % saveEvery === 0)) {
       await save();
     }
-    if (ended) return { outcome: progress.seen.stop ? "stopped early" : "finished", progress };
+    if (ended) return { outcome: early ? "stopped early" : "finished", progress };
     const report = await run.next();
     if (report !== undefined) await callbacks.stepped(report);
   }

@@ -146,9 +146,28 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     "io",
     "tuning",
   ],
+  // The studio: a page that knows types alone of its worker, and the worker, over a tab's files.
+  "studio/files": [],
+  "studio/node": ["studio/files"],
+  "studio/page": ["studio"],
+  "studio/worker": [
+    ...[
+      "studio",
+      "studio/files",
+      "studio/node",
+      "cli",
+      "tuning",
+      "io",
+      "formats",
+      "recipes",
+      "train",
+      "models",
+    ],
+    ...["methods/*", "core/*"],
+  ],
 };
 
-const FREE = ["cli", "embedded", "bench", "notebooks", "tests", "mod.ts", "deno.json"];
+const FREE = ["cli", "embedded", "bench", "notebooks", "studio", "tests", "mod.ts", "deno.json"];
 
 const root = new URL("../", import.meta.url).href;
 
@@ -190,7 +209,8 @@ async function modulesOf(entry: string): Promise<readonly Module[]> {
 Deno.test("modules import only what the arrows allow", async () => {
   const wrong = new Set<string>();
   const rooms = new Set<string>();
-  for (const entry of ["mod.ts", "cli/main.ts", "ops/wasm/mod.ts", "worker/mod.ts", "worker/program.ts"]) {
+  const workers = ["worker/mod.ts", "worker/program.ts", "studio/worker/main.ts", "studio/page/main.tsx"];
+  for (const entry of ["mod.ts", "cli/main.ts", "ops/wasm/mod.ts", ...workers]) {
     for (const { specifier, dependencies = [] } of await modulesOf(entry)) {
       const from = roomOf(specifier);
       if (from === undefined) continue;
@@ -231,7 +251,7 @@ function* filesBelow(folder: URL): Generator<string> {
   for (const { name, isDirectory } of Deno.readDirSync(folder)) {
     if (name.startsWith(".") || FOREIGN.includes(name)) continue;
     if (isDirectory) yield* filesBelow(new URL(`${name}/`, folder));
-    else if (name.endsWith(".ts") && !name.endsWith(".d.ts")) yield new URL(name, folder).href;
+    else if (/\.tsx?$/.test(name) && !name.endsWith(".d.ts")) yield new URL(name, folder).href;
   }
 }
 

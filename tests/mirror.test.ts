@@ -27,11 +27,12 @@ const ROOMS = [
   "cli",
   "browser",
   "embedded",
+  "studio",
   "tools",
 ] as const;
 
 /** Endings of sources: modules, kernels of the crate, data. A folder is the source of a test of its name, too. */
-const ENDINGS = [".ts", ".rs", ".jsonl", ""];
+const ENDINGS = [".ts", ".tsx", ".rs", ".jsonl", ""];
 
 /** Test files that are about no single source, and what they are about. */
 const WITHOUT_A_SOURCE: Readonly<Record<string, string>> = {

@@ -10,9 +10,9 @@ const LEFT_OUT =
 /** Programs that people run in a clone, which is Deno's, and that nothing imports. */
 const OF_A_CLONE: readonly string[] = [
   "browser/bundle.ts",
-  "browser/serve.ts",
   "embedded/pretrain.ts",
   "ops/wasm/check.ts",
+  "studio/build.ts",
 ];
 
 /** A source without its comments. Strings that hold comment marks lose their ends, which hides no call. */
@@ -38,7 +38,7 @@ Deno.test("no source has an import that only some runtimes know: of source phase
   );
 });
 
-Deno.test("sources start threads and open machine code only in platform/, pages by browser/worker.ts", () => {
+Deno.test("sources start threads and open machine code only in platform/, pages in their own files", () => {
   assert.deepEqual(wherever(/\bnew Worker\b|worker_threads|\bdlopen\b|node:child_process/), [
     "browser/worker.ts",
     "platform/c_library.ts",
@@ -47,5 +47,6 @@ Deno.test("sources start threads and open machine code only in platform/, pages 
     "platform/own_program.ts",
     "platform/own_thread.ts",
     "platform/worker.ts",
+    "studio/page/client.ts",
   ]);
 });

@@ -31,6 +31,7 @@ export const ROOMS: readonly string[] = [
   "browser",
   "cli",
   "embedded",
+  "studio",
 ];
 
 /** The sources of rooms, by path. */

@@ -5,7 +5,7 @@ import { openRunFolder } from "../../io/run_folder.ts";
 import { checkpointShapes } from "../../io/model_shapes.ts";
 import { saveParams, saveTrainingState, type StateRecord } from "../../io/training_state.ts";
 import { supervise } from "../../recipes/supervised.ts";
-import { alone, type World } from "../../train/mod.ts";
+import { alone, type StepReport, type World } from "../../train/mod.ts";
 import { Exit } from "../terminal/arguments.ts";
 import { rowLength } from "../data.ts";
 import { begin, type Run } from "./begin.ts";
@@ -46,8 +46,32 @@ export async function runFinetune(flags: RunFlags, world: World = alone): Promis
 /** A result with the planned memory, and the peak before or after the steps. */
 export type Reported = Parameters<typeof report>[1];
 
+/** What hears of a run as it goes, as its log does. */
+export interface RunListener {
+  /** Before the first step of this session. */
+  started?(run: RunSizes): void;
+  /** After each step; `memory` is the peak of live bytes so far. */
+  stepped?(step: StepReport & { readonly tokensPerSecond: number; readonly memory: number }): void;
+  /** After each evaluation. */
+  evaluated?(evaluation: Evaluation & { readonly step: number }): void;
+  /** Whether the run is to end here with what it has. Asked between steps. */
+  enough?(): boolean;
+}
+
+/** How large a run is, and how far it has come. */
+export interface RunSizes {
+  readonly step: number;
+  readonly totalSteps: number;
+  readonly trainable: number;
+  readonly base: number;
+}
+
 /** Runs to the end, or until a signal stops it. */
-export async function finetuneResult(given: RunFlags, world: World = alone): Promise<Reported> {
+export async function finetuneResult(
+  given: RunFlags,
+  world: World = alone,
+  listener: RunListener = {},
+): Promise<Reported> {
   using starting = endsWhenWarned();
   const chosen = await chosenFlags(given);
   checkFlags(chosen);
@@ -128,7 +152,7 @@ export async function finetuneResult(given: RunFlags, world: World = alone): Pro
       maxLength,
       aim,
       world,
-    });
+    }, listener);
     // The memory of earlier stages is part of the run's peak.
     const peak = line.stages ? Math.max(preparing, trained.peak) : trained.peak;
     const result = { ...trained, peak };
@@ -139,7 +163,7 @@ export async function finetuneResult(given: RunFlags, world: World = alone): Pro
   }
 }
 
-async function train(run: Run): Promise<Result> {
+async function train(run: Run, listener: RunListener): Promise<Result> {
   const { flags, folder, data, interrupt, world } = run;
   const { model, adapter } = run.started;
   const sizes = count(model, adapter);
@@ -151,6 +175,8 @@ async function train(run: Run): Promise<Result> {
       `${data.train.count} examples, ${training.totalSteps} steps` +
       `${training.step > 0 ? ` from step ${training.step}` : ""}`,
   );
+  const { step, totalSteps } = training;
+  listener.started?.({ step, totalSteps, trainable: sizes.trainable, base: sizes.base });
   const evaluation = evaluator(
     flags,
     data,
@@ -185,6 +211,7 @@ async function train(run: Run): Promise<Result> {
         const { metrics = {}, ...own } = report;
         log.append({ ...own, ...metrics, tokensPerSecond, seconds });
         shown.step({ step: report.step, loss: report.loss, tokensPerSecond });
+        listener.stepped?.({ ...report, tokensPerSecond, memory: memory(model.backend).peak });
         if (report.skipped) shown.say(skipNote(report));
         profiler?.stepped();
       },
@@ -195,6 +222,7 @@ async function train(run: Run): Promise<Result> {
         const { loss: evalLoss, ...rest } = found;
         log.append({ step, evalLoss, ...rest });
         shown.say(`step ${step}: held-out ${showEvaluation(found)}`);
+        listener.evaluated?.({ step, ...found });
       },
       keepBest: async (step, params) => {
         if (world.rank === 0) await saveParams(folder.best, step, params);
@@ -208,6 +236,7 @@ async function train(run: Run): Promise<Result> {
         before = performance.now();
       },
       interrupted: () => anyRank(world, interrupt.wanted),
+      ...listener.enough && { enough: () => listener.enough!() },
     }, reached);
     const { peak } = memory(model.backend);
     resetPeak();

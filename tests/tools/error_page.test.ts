@@ -11,6 +11,11 @@ const WITHOUT: Readonly<Record<string, string>> = {
   "cli/terminal/arguments.ts: class Exit": "ends the program with a number, and is no error",
   "io/hub/fetch.ts: class Interrupted": "never leaves its file",
   "serve/problem.ts: class Problem": "is an answer of the server's, with OpenAI's own codes",
+  "studio/files/volume.ts: new Error": "is a file system's, with the system's own codes",
+  "studio/node/crypto.ts: new Error": "stands for Node's own",
+  "studio/node/process.ts: new Error": "stands for Node's own",
+  "studio/node/small.ts: new Error": "stands for Node's own",
+  "studio/page/client.ts: new Error": "is the worker's error again, for people",
 };
 
 /** What makes an error without a code: a constructor, but for one within withCode, and a class without the field. */

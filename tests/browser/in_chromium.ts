@@ -1,16 +1,14 @@
 /**
- * The bundle trains the embedded model in a worker of headless Chromium as it trains in Deno, with threads and without, and
- * the page stays responsive. A test of its own step, since it needs Chromium: `deno task test:browser`.
+ * The library in a page of headless Chromium: its bundle computes there, with threads and without, and says what a page
+ * forbids. A test of its own step, since it needs Chromium: `deno task test:browser`.
  */
 import assert from "node:assert/strict";
 import { bundle } from "../../browser/bundle.ts";
-import { pageHandler, recordsOf } from "../../browser/serve.ts";
-import { type PageResult, type PageRun, type PageStep, trainPage } from "../../browser/train.ts";
 import { generate, memory } from "../../core/mod.ts";
 import { type ModelFiles, modelFromFiles } from "../../browser/load.ts";
 import { loadModel } from "../../io/load_model.ts";
 import { wasm } from "../../ops/wasm/mod.ts";
-import { type Browser, chromium, type Page } from "./chromium.ts";
+import { chromium } from "./chromium.ts";
 
 const FOLDER = new URL("../../embedded/model/", import.meta.url);
 const text = (name: string): unknown => JSON.parse(Deno.readTextFileSync(new URL(name, FOLDER)));
@@ -20,38 +18,6 @@ const files = (): ModelFiles => ({
   tokenizerConfig: text("tokenizer_config.json"),
   weights: Deno.readFileSync(new URL("model.safetensors", FOLDER)),
 });
-const RUN = { rank: 4, learningRate: 0.01, steps: 20, batchSize: 4, maxLength: 192, seed: 1 };
-const RECORDS = 48;
-
-/** What `train()` of the page gives. */
-interface Trained {
-  readonly result: PageResult;
-  readonly seconds: number;
-  readonly steps: readonly PageStep[];
-  readonly gaps: { readonly frames: readonly number[]; readonly timers: readonly number[] };
-  readonly isolated: boolean;
-}
-
-/** Runs on a page that is served with or without the headers. */
-async function onPage<T>(browser: Browser, isolated: boolean, f: (page: Page) => Promise<T>): Promise<T> {
-  const handler = await pageHandler({ isolated, records: RECORDS });
-  const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, handler);
-  try {
-    const page = await browser.page();
-    const { port } = server.addr as Deno.NetAddr;
-    const options = new URLSearchParams(Object.entries(RUN).map(([name, value]) => [name, String(value)]));
-    await page.open(`http://127.0.0.1:${port}/?${options}`);
-    return await f(page);
-  } finally {
-    await server.shutdown();
-  }
-}
-
-/** The share of the numbers' q-quantile. */
-function quantile(numbers: readonly number[], q: number): number {
-  const rising = [...numbers].sort((a, b) => a - b);
-  return rising[Math.min(rising.length - 1, Math.floor(q * rising.length))]!;
-}
 
 Deno.test("a model from fetched files writes what the model of its folder writes", async () => {
   const backend = await wasm({ threads: 1 });
@@ -138,47 +104,4 @@ Deno.test("a page whose content security policy forbids workers is told so, and 
   );
   assert.match(message, /try \{ threads: 1 \}$/);
   assert.deepEqual(numbers, [1, 2]);
-});
-
-Deno.test("a worker in Chromium trains as Deno does, while the page stays responsive", async () => {
-  const backend = await wasm({ threads: 1 });
-  const run: PageRun = { files: files(), records: recordsOf(RECORDS), ...RUN };
-  const expected = await trainPage(run, backend, () => {});
-  assert.equal(memory(backend).live, 0);
-  backend.close();
-  const mean = (losses: readonly number[]): number => losses.reduce((a, b) => a + b, 0) / losses.length;
-  const [early, late] = [mean(expected.losses.slice(0, 5)), mean(expected.losses.slice(-5))];
-  assert.ok(late < early - 0.5, `the loss falls from ${early} to ${late}`);
-  await using browser = await chromium();
-  for (const isolated of [true, false]) {
-    const found = await onPage(browser, isolated, (page) => page.evaluate<Trained>("train()"));
-    assert.equal(found.isolated, isolated);
-    assert.equal(found.steps.length, RUN.steps);
-    // The same kernels on one machine: bits may differ where the engines fuse differently, 1e-4 covers 20 steps of that.
-    for (const [i, loss] of expected.losses.entries()) {
-      assert.ok(
-        Math.abs(found.result.losses[i]! - loss) < 1e-4,
-        `step ${i + 1}: ${found.result.losses[i]} and ${loss}`,
-      );
-    }
-    assert.equal(found.result.after, expected.after);
-    assert.equal(found.result.trainable, expected.trainable);
-    const { frames, timers } = found.gaps;
-    const worst = Math.max(...timers, ...frames);
-    const shown = (numbers: readonly number[]): string =>
-      `${quantile(numbers, 0.5).toFixed(0)} ms in the middle, ${
-        quantile(numbers, 0.95).toFixed(0)
-      } ms at 95 %`;
-    console.log(
-      `${isolated ? "threads" : "one thread"}: ${found.seconds.toFixed(1)} s; frames ${shown(frames)}; ` +
-        `timers of 10 ms ${shown(timers)}; longest gap ${worst.toFixed(0)} ms`,
-    );
-    // A page that computed itself would stand still for a step at a time: as many gaps as steps, each as long as one.
-    const step = quantile(found.steps.map(({ milliseconds }) => milliseconds), 0.5);
-    assert.ok(
-      quantile(timers, 0.95) < Math.max(50, step / 2),
-      `timers: ${shown(timers)}; a step takes ${step} ms`,
-    );
-    assert.ok(frames.length > found.seconds * 10, `${frames.length} frames in ${found.seconds} s`);
-  }
 });

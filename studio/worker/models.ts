@@ -1,0 +1,283 @@
+/** Models of a tab: the embedded one, files that were dropped on it, repositories of the hub. */
+/// <reference lib="dom" />
+import { type Model, weightLeaves } from "../../core/mod.ts";
+import { neededFiles, TOKENIZER_FILES } from "../../io/hub/files.ts";
+import { hubId } from "../../io/hub/download.ts";
+import { loadTokenizerOf } from "../../io/load_model.ts";
+import { checkpointShapes } from "../../io/model_shapes.ts";
+import { contextLength } from "../../models/mod.ts";
+import { failure, rangeError, typeError } from "../../errors/error.ts";
+import { blobBytes } from "../files/opfs.ts";
+import type { ModelInfo } from "../protocol.ts";
+import { runPlan } from "./commands.ts";
+import type { Context } from "./context.ts";
+
+/** What a WebAssembly memory holds. */
+export const LIMIT: number = 2 ** 32;
+
+/** The files of the embedded model. */
+const EMBEDDED = ["config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors"] as const;
+
+/** A size for people. */
+export const showSize = (bytes: number): string =>
+  bytes < 1e9 ? `${(bytes / 1e6).toPrecision(3)} MB` : `${(bytes / 1e9).toPrecision(3)} GB`;
+
+/** The small model that comes with the page. */
+export async function useEmbedded(context: Context): Promise<ModelInfo> {
+  for (const name of EMBEDDED) {
+    const path = `/embedded/${name}`;
+    if (context.volume.find(path) === undefined) await fetched(context, `embedded/${name}`, path);
+  }
+  return await modelInfo("embedded");
+}
+
+/** Fetches a file into the storage, or into memory where there is none. */
+async function fetched({ volume, storage, tell }: Context, url: string, path: string): Promise<void> {
+  const answer = await fetch(url).catch((cause) => {
+    throw failure("HUB_UNREACHABLE", `Cannot reach ${new URL(url, location.href).host}: ${cause.message}`, {
+      cause,
+    });
+  });
+  if (!answer.ok || answer.body === null) {
+    throw failure("HUB_UNREACHABLE", `Cannot fetch ${url}: the server answers ${answer.status}`);
+  }
+  const total = Number(answer.headers.get("content-length") ?? 0);
+  const file = path.slice(path.lastIndexOf("/") + 1);
+  const received = (bytes: number): void => tell({ kind: "download", file, received: bytes, total });
+  await placed({ volume, storage, tell }, path, answer.body, total, received);
+}
+
+/** Streams bytes to their place: the storage where it has room, else memory. */
+async function placed(
+  { volume, storage, tell }: Pick<Context, "volume" | "storage" | "tell">,
+  path: string,
+  content: ReadableStream<Uint8Array>,
+  size: number,
+  received: (bytes: number) => void,
+): Promise<void> {
+  const free = storage === undefined ? 0 : await freeRoom();
+  if (storage !== undefined && size <= free) return await storage.store(path, content, received);
+  if (storage !== undefined) {
+    tell({
+      kind: "storage",
+      problem: `The browser's storage for this page has ${showSize(free)} left, and ${path.slice(1)} takes ${
+        showSize(size)
+      }: it stays in this tab only and is fetched again next time.`,
+    });
+  }
+  const pieces: Uint8Array<ArrayBuffer>[] = [];
+  let bytes = 0;
+  for await (const piece of content) {
+    pieces.push(piece as Uint8Array<ArrayBuffer>);
+    received(bytes += piece.length);
+  }
+  volume.put(path, blobBytes(new Blob(pieces)));
+}
+
+async function freeRoom(): Promise<number> {
+  const { quota = 0, usage = 0 } = await navigator.storage.estimate();
+  return quota - usage;
+}
+
+/** Files that a person has dropped: one GGUF file, or those of a checkpoint's folder. */
+export async function useFiles(context: Context, files: readonly File[]): Promise<ModelInfo> {
+  const place = placeOf(files);
+  for (const file of files) {
+    const path = files.length === 1 && file.name.endsWith(".gguf") ? `/${place}` : `/${place}/${file.name}`;
+    const known = context.volume.find(path);
+    // First as it lies on the person's disk, so that what is no model is not copied.
+    if (known?.kind !== "file" || known.size !== file.size) context.volume.put(path, blobBytes(file));
+  }
+  const info = await modelInfo(place);
+  for (const file of files) {
+    const path = place.endsWith(".gguf") ? `/${place}` : `/${place}/${file.name}`;
+    if (context.storage !== undefined && !await context.storage.has(path)) {
+      const received = (bytes: number): void =>
+        context.tell({ kind: "download", file: file.name, received: bytes, total: file.size });
+      await placed(context, path, file.stream(), file.size, received);
+    }
+  }
+  return info;
+}
+
+/** The name under which files are known. @throws {TypeError} where they are no model. */
+function placeOf(files: readonly File[]): string {
+  const names = files.map(({ name }) => name);
+  const [first] = names;
+  if (first === undefined) throw typeError("FILE_NOT_FOUND", "Expected a file but found none");
+  if (names.length === 1 && first.endsWith(".gguf")) return first;
+  const pickle = names.find((name) => /\.(bin|pt|pth|ckpt|pkl)$/.test(name));
+  const weights = names.filter((name) => name.endsWith(".safetensors"));
+  if (weights.length === 0) {
+    throw typeError(
+      pickle === undefined ? "FILE_UNSUPPORTED" : "PICKLE_REFUSED",
+      pickle === undefined
+        ? `${first} is no model: drop a .gguf file, or a checkpoint's config.json, tokenizer.json and .safetensors files together`
+        : `${pickle} is a pickle file, which can run code when it is read: convert it to safetensors first`,
+    );
+  }
+  const missing = ["config.json", "tokenizer.json"].filter((name) => !names.includes(name));
+  if (missing.length > 0) {
+    throw typeError(
+      "FILE_NOT_FOUND",
+      `${weights[0]} alone is no model: drop ${missing.join(" and ")} of the same checkpoint with it`,
+    );
+  }
+  return "model";
+}
+
+/** A repository of the hub; what lies in the storage is not fetched again. */
+export async function useHub(context: Context, id: string): Promise<ModelInfo> {
+  const found = hubId(id.trim());
+  if (found === undefined) {
+    throw rangeError(
+      "MODEL_NOT_FOUND",
+      `Expected a name such as HuggingFaceTB/SmolLM2-135M but found "${id}"`,
+    );
+  }
+  const { name, revision = "main" } = found;
+  const place = revision === "main" ? name : `${name}@${revision}`;
+  const files = await listed(context, name, revision);
+  const total = files.reduce((sum, { size }) => sum + size, 0);
+  if (total > LIMIT) {
+    throw rangeError(
+      "OUT_OF_MEMORY",
+      `${name} is too large for a tab: its files have ${showSize(total)}, and a tab's memory holds ${
+        showSize(LIMIT)
+      }. Nothing was loaded.`,
+    );
+  }
+  for (const { path, size } of files) {
+    const at = `/${place}/${path}`;
+    const known = context.volume.find(at);
+    if (known?.kind === "file" && known.size === size) continue;
+    await fetched(context, `${context.hub}/${name}/resolve/${revision}/${path}`, at);
+  }
+  const gguf = files.find(({ path }) => path.endsWith(".gguf"));
+  return await modelInfo(gguf === undefined ? place : `${place}/${gguf.path}`);
+}
+
+/** The files that a model needs, with their sizes. */
+async function listed(
+  { hub }: Context,
+  name: string,
+  revision: string,
+): Promise<readonly { readonly path: string; readonly size: number }[]> {
+  const url = `${hub}/api/models/${name}/revision/${revision}?blobs=true`;
+  const answer = await fetch(url).catch((cause) => {
+    throw failure(
+      "HUB_UNREACHABLE",
+      `Cannot reach ${
+        new URL(hub, location.href).host
+      }: without a connection use the embedded model or a file of yours`,
+      { cause },
+    );
+  });
+  if (!answer.ok) {
+    throw rangeError(
+      "MODEL_NOT_FOUND",
+      answer.status === 404 || answer.status === 401
+        ? `The hub has no public model ${name}`
+        : `Cannot list the files of ${name}: the hub answers ${answer.status}`,
+    );
+  }
+  const { siblings } = await answer.json() as {
+    readonly siblings: readonly { readonly rfilename: string; readonly size?: number }[];
+  };
+  const needed = new Set(neededFiles(name, siblings.map(({ rfilename }) => rfilename)));
+  return siblings.filter(({ rfilename }) => needed.has(rfilename))
+    .map(({ rfilename, size = 0 }) => ({ path: rfilename, size }));
+}
+
+/** What is known of a model from its headers; no weight is read. @throws where it is none that can be trained. */
+export async function modelInfo(name: string): Promise<ModelInfo> {
+  const model = checkpointShapes(name);
+  try {
+    const tokenizer = await loadTokenizerOf(name);
+    if (tokenizer === undefined) {
+      throw failure("TOKENIZER_UNSUPPORTED", `${name} has no tokenizer: drop its tokenizer.json with it`);
+    }
+    const leaves = weightLeaves(model.weights).map(([, leaf]) => leaf);
+    const bytes = leaves.reduce((sum, leaf) => sum + leaf.bytes, 0);
+    const context = contextLength(model);
+    const needs = await neededBy(name, "lora", context);
+    return {
+      name,
+      architecture: model.architecture.name,
+      parameters: leaves.reduce((sum, leaf) => sum + leaf.size, 0),
+      bytes,
+      layers: model.spec.blocks.length,
+      width: model.spec.embeddings[0]?.width ?? 0,
+      context,
+      chats: canChat(tokenizer),
+      needs,
+      notes: await notesOn(name, model, needs, context),
+    };
+  } finally {
+    model.dispose();
+  }
+}
+
+const canChat = (
+  tokenizer: { chat(messages: readonly { role: string; content: string }[]): string },
+): boolean => {
+  try {
+    return tokenizer.chat([{ role: "user", content: "Hello" }]) !== "";
+  } catch {
+    return false;
+  }
+};
+
+async function neededBy(name: string, method: string, context: number): Promise<number> {
+  const length = String(Math.min(256, context));
+  const words = [
+    "finetune",
+    "--model",
+    name,
+    "--method",
+    method,
+    "--batch-size",
+    "1",
+    "--max-length",
+    length,
+  ];
+  return (await runPlan([...words, "--backend", "wasm"])).total;
+}
+
+async function notesOn(
+  name: string,
+  model: Model,
+  needs: number,
+  context: number,
+): Promise<readonly string[]> {
+  if (!model.spec.stacks.some(({ stack }) => stack === "decoder")) {
+    return ["This model writes no answers: it takes labelled texts, and cannot be compared in words."];
+  }
+  if (needs <= LIMIT) return [];
+  const small = await neededBy(name, "qlora", context);
+  const room = `a tab's memory holds ${showSize(LIMIT)}`;
+  if (small > LIMIT) {
+    throw rangeError(
+      "OUT_OF_MEMORY",
+      `${name} is too large for a tab: a step on one row takes ${showSize(needs)}, by QLoRA ${
+        showSize(small)
+      }, and ${room}. Nothing was loaded.`,
+    );
+  }
+  return [
+    `A step of LoRA takes ${showSize(needs)}, and ${room}: choose QLoRA, which takes ${showSize(small)}.`,
+  ];
+}
+
+/** Models in the tab's files. */
+export function modelsIn({ volume }: Context): readonly string[] {
+  const names = [...volume.below("/")].flatMap((path) => {
+    if (/^\/(runs|data|tmp)\//.test(path)) return [];
+    if (path.endsWith(".gguf")) return [path.slice(1)];
+    return path.endsWith("/config.json") ? [path.slice(1, -"/config.json".length)] : [];
+  });
+  return [...new Set(names)].filter((name) => name !== "embedded");
+}
+
+/** Files of a tokenizer, which a dropped folder may have. */
+export const OTHER_FILES: readonly string[] = TOKENIZER_FILES;

@@ -1,0 +1,180 @@
+/**
+ * The studio as a person uses it: drop a model and data, train, compare, carry away. What comes out is what `graft finetune` makes by
+ * the same command line, to the bit, and Python's PEFT loads it. A test of its own step, since it needs Chromium:
+ * `deno task test:browser`.
+ */
+/// <reference lib="dom" />
+import assert from "node:assert/strict";
+import { unzipSync } from "fflate";
+import { commandsOf } from "../docs/command_lines.ts";
+import { conversation } from "../../embedded/conversations/mod.ts";
+import { fold, key } from "../../core/mod.ts";
+import { accessible, browserTest, drop, opened, type Page, pathOf, served, sha256 } from "./browser.ts";
+
+const MODEL = new URL("../../embedded/model/", import.meta.url);
+const FILES = ["config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors"];
+const STEPS = 20;
+
+/** Data of a few short rows. */
+const DATA: string = Array.from({ length: 48 }, (_, i) => {
+  const { dialogue, summary } = conversation(fold(key(0), "story"), i, "delivery");
+  return JSON.stringify({ dialogue, summary });
+}).join("\n");
+
+/** Chooses the model, the data and so many steps, and goes to training. */
+async function prepared(page: Page, settings: Readonly<Record<string, string>>): Promise<void> {
+  await page.locator("input[type=file]").setInputFiles(FILES.map((name) => new URL(name, MODEL).pathname));
+  await page.getByText("Give examples of what").waitFor();
+  await drop(page, "Drop a file of JSON Lines", "talks.jsonl", DATA);
+  await page.getByRole("button", { name: "Go on to the method" }).click();
+  await page.getByText(/of 4.29 GB/).waitFor();
+  for (const advanced of await page.locator("fieldset summary").all()) await advanced.click();
+  for (const [label, value] of Object.entries(settings)) {
+    await page.getByLabel(label, { exact: true }).fill(value);
+  }
+  await page.getByLabel("Seed", { exact: true }).blur();
+  await page.getByText(/of 4.29 GB/).waitFor();
+  await page.getByRole("button", { name: "Go on to training" }).click();
+}
+
+/** The command line that the page shows. */
+async function commandOf(page: Page): Promise<readonly string[]> {
+  const details = page.locator("details", { hasText: "The command line that does the same" });
+  if (await details.getAttribute("open") === null) await details.locator("summary").click();
+  return commandsOf(await details.locator("pre").innerText())[0]!;
+}
+
+/** What `graft finetune` makes of the same words in a folder that has the model and the data. */
+async function ofDeno(words: readonly string[]): Promise<string> {
+  const folder = await Deno.makeTempDir({ prefix: "graft-story-" });
+  try {
+    await Deno.mkdir(`${folder}/model`);
+    await Deno.mkdir(`${folder}/data`);
+    for (const name of FILES) await Deno.copyFile(new URL(name, MODEL), `${folder}/model/${name}`);
+    await Deno.writeTextFile(`${folder}/data/talks.jsonl`, DATA);
+    const main = new URL("../../cli/main.ts", import.meta.url).pathname;
+    const { code, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: ["run", "-A", main, ...words.slice(1)],
+      cwd: folder,
+    }).output();
+    assert.equal(code, 0, new TextDecoder().decode(stderr));
+    return await sha256(await Deno.readFile(`${folder}/runs/lora/adapter_model.safetensors`));
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+/** The files of the adapter that the page gives. */
+async function downloaded(page: Page): Promise<Readonly<Record<string, Uint8Array<ArrayBuffer>>>> {
+  const [file] = await Promise.all([
+    page.waitForEvent("download"),
+    page.locator("[data-parcel=peft]").click(),
+  ]);
+  return unzipSync(await Deno.readFile(await file.path())) as Readonly<
+    Record<string, Uint8Array<ArrayBuffer>>
+  >;
+}
+
+const WEIGHTS = "lora/adapter_model.safetensors";
+
+/** Begins to note the milliseconds between frames. */
+const watchFrames = (page: Page): Promise<void> =>
+  page.evaluate(() => {
+    const gaps: number[] = [];
+    let last = performance.now();
+    const tick = (): void => {
+      const now = performance.now();
+      gaps.push(now - last);
+      last = now;
+      requestAnimationFrame(tick);
+    };
+    requestAnimationFrame(tick);
+    Object.assign(globalThis, { gaps });
+  });
+
+browserTest(
+  "a model and data that are dropped are trained, compared and carried away",
+  async (browser, t) => {
+    await using server = await served(true);
+    const context = await browser.newContext({ viewport: { width: 1280, height: 800 } });
+    const { page, errors } = await opened(context, `${server.url}?threads=2`);
+    await accessible(page, "model");
+    await prepared(page, { "Max steps": String(STEPS), "Batch size": "4", Seed: "3" });
+    await accessible(page, "train, before");
+    for (const step of ["Data", "Method"]) {
+      await page.getByRole("navigation").getByRole("button", { name: step }).click();
+      await accessible(page, step);
+    }
+    await page.getByRole("button", { name: "Go on to training" }).click();
+    await page.getByRole("button", { name: "Train", exact: true }).last().click();
+    await page.getByText(/step [2-9] of 20/).waitFor();
+    await watchFrames(page);
+    await page.getByRole("button", { name: "Go on to comparing" }).waitFor({ timeout: 120_000 });
+    const gaps = await page.evaluate<readonly number[]>("gaps");
+    const longest = Math.max(...gaps);
+    console.log(`${gaps.length} frames while it trained, the longest ${longest.toFixed(0)} ms`);
+    await accessible(page, "train, after");
+    const words = await commandOf(page);
+
+    await page.getByRole("button", { name: "Go on to comparing" }).click();
+    const columns = page.locator(".said");
+    const write = async (): Promise<readonly string[]> => {
+      await page.getByRole("button", { name: "Write both" }).click();
+      await page.getByText("Writing…").waitFor();
+      await page.getByText("Writing…").waitFor({ state: "hidden", timeout: 60_000 });
+      return await columns.allInnerTexts();
+    };
+    const [before, after] = await write();
+    assert.notEqual(before, after, "the adapter changes what is written");
+    await accessible(page, "compare");
+    await page.getByLabel(/adapter's scale/).fill("0");
+    await page.getByText("Writing…").waitFor({ state: "hidden" });
+    assert.deepEqual(await write(), [before, before], "at scale 0 it changes nothing");
+
+    await page.getByRole("button", { name: "Go on to the files" }).click();
+    const files = await downloaded(page);
+    await accessible(page, "carry away");
+    assert.deepEqual(errors, []);
+
+    await t.step("the adapter is what the command line makes in Deno, to the bit", async () => {
+      assert.equal(await sha256(files[WEIGHTS]!), await ofDeno(words));
+    });
+
+    const python = Deno.env.get("GRAFT_PYTHON") ?? pathOf(["python3"]);
+    const hasPeft = python !== undefined &&
+      (await new Deno.Command(python, { args: ["-c", "import peft, transformers"], stderr: "null" }).output())
+        .success;
+    if (!hasPeft) {
+      console.warn(
+        "NOT RUN: PEFT loads the adapter, since GRAFT_PYTHON names no Python with peft and transformers",
+      );
+    }
+    await t.step({
+      name: "Python's PEFT loads it",
+      ignore: !hasPeft,
+      fn: async () => {
+        const folder = await Deno.makeTempDir({ prefix: "graft-story-" });
+        for (const [name, bytes] of Object.entries(files)) {
+          await Deno.mkdir(`${folder}/${name.slice(0, name.lastIndexOf("/"))}`, { recursive: true });
+          await Deno.writeFile(`${folder}/${name}`, bytes);
+        }
+        const { code, stdout, stderr } = await new Deno.Command(python!, {
+          args: ["-c", LOADING, MODEL.pathname, `${folder}/lora`],
+        }).output();
+        await Deno.remove(folder, { recursive: true });
+        assert.equal(code, 0, new TextDecoder().decode(stderr));
+        assert.match(new TextDecoder().decode(stdout), /^LORA 28 True/m);
+      },
+    });
+  },
+);
+
+const LOADING = `
+import sys
+from transformers import AutoModelForCausalLM
+from peft import PeftModel
+base = AutoModelForCausalLM.from_pretrained(sys.argv[1])
+tuned = PeftModel.from_pretrained(base, sys.argv[2])
+b = [p for name, p in tuned.named_parameters() if "lora_B" in name]
+print(tuned.peft_config["default"].peft_type.value, len(b), all(p.abs().sum() > 0 for p in b))
+`;
