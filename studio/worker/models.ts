@@ -1,13 +1,14 @@
 /** Models of a tab: the embedded one, files that were dropped on it, repositories of the hub. */
 /// <reference lib="dom" />
 import { type Model, weightLeaves } from "../../core/mod.ts";
-import { neededFiles, TOKENIZER_FILES } from "../../io/hub/files.ts";
+import { neededFiles } from "../../io/hub/files.ts";
 import { hubId } from "../../io/hub/download.ts";
 import { loadTokenizerOf } from "../../io/load_model.ts";
 import { checkpointShapes } from "../../io/model_shapes.ts";
 import { contextLength } from "../../models/mod.ts";
 import { failure, rangeError, typeError } from "../../errors/error.ts";
 import { blobBytes } from "../files/opfs.ts";
+import { bytesIn, type FileNode, type FolderNode } from "../files/volume.ts";
 import type { ModelInfo } from "../protocol.ts";
 import { runPlan } from "./commands.ts";
 import type { Context } from "./context.ts";
@@ -81,23 +82,35 @@ async function freeRoom(): Promise<number> {
 
 /** Files that a person has dropped: one GGUF file, or those of a checkpoint's folder. */
 export async function useFiles(context: Context, files: readonly File[]): Promise<ModelInfo> {
+  const { volume, storage, tell } = context;
   const place = placeOf(files);
-  for (const file of files) {
-    const path = files.length === 1 && file.name.endsWith(".gguf") ? `/${place}` : `/${place}/${file.name}`;
-    const known = context.volume.find(path);
-    // First as it lies on the person's disk, so that what is no model is not copied.
-    if (known?.kind !== "file" || known.size !== file.size) context.volume.put(path, blobBytes(file));
-  }
-  const info = await modelInfo(place);
+  const fresh: (readonly [string, File])[] = [];
   for (const file of files) {
     const path = place.endsWith(".gguf") ? `/${place}` : `/${place}/${file.name}`;
-    if (context.storage !== undefined && !await context.storage.has(path)) {
+    if (await isSame(volume.find(path), file)) continue;
+    // First as it lies on the person's disk, so that what is no model is not copied.
+    volume.put(path, blobBytes(file));
+    fresh.push([path, file]);
+  }
+  const info = await modelInfo(place);
+  if (storage !== undefined) {
+    for (const [path, file] of fresh) {
       const received = (bytes: number): void =>
-        context.tell({ kind: "download", file: file.name, received: bytes, total: file.size });
+        tell({ kind: "download", file: file.name, received: bytes, total: file.size });
       await placed(context, path, file.stream(), file.size, received);
     }
   }
   return info;
+}
+
+/** Bytes from the start that tell files apart: the header of weights. */
+const HEAD = 1 << 16;
+
+/** Whether a file is the one that was dropped earlier, by its size and its start. */
+async function isSame(known: FileNode | FolderNode | undefined, file: File): Promise<boolean> {
+  if (known?.kind !== "file" || known.size !== file.size) return false;
+  const head = new Uint8Array(await file.slice(0, HEAD).arrayBuffer());
+  return bytesIn(known, 0, HEAD).every((byte, i) => byte === head[i]);
 }
 
 /** The name under which files are known. @throws {TypeError} where they are no model. */
@@ -278,6 +291,3 @@ export function modelsIn({ volume }: Context): readonly string[] {
   });
   return [...new Set(names)].filter((name) => name !== "embedded");
 }
-
-/** Files of a tokenizer, which a dropped folder may have. */
-export const OTHER_FILES: readonly string[] = TOKENIZER_FILES;
