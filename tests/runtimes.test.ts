@@ -46,6 +46,7 @@ Deno.test("sources start threads and open machine code only in platform/, pages 
     "platform/foreign_library.ts",
     "platform/own_program.ts",
     "platform/own_thread.ts",
+    "platform/program_worker.ts",
     "platform/worker.ts",
     "studio/page/client.ts",
   ]);
