@@ -11,6 +11,14 @@ import { listed, optionsByMethod, rates } from "./compare/readers.ts";
 import { inFreshProcess } from "./compare/own_process.ts";
 import { compareShared, pointName, tellKept } from "./compare/shared.ts";
 import { type DataFlags, dataFlags, fileHash } from "./data.ts";
+import { checkObjective } from "./finetune/objective.ts";
+import {
+  isEmbedding,
+  isPreference,
+  type ObjectiveFlags,
+  objectiveFlags,
+  objectiveOf,
+} from "./finetune/objective_flags.ts";
 import { type BackendName, localSource, type ModelFlags, modelFlags, withBackend } from "./load.ts";
 import { modelSource } from "./model_source.ts";
 import { agreed } from "./sharing/agreement.ts";
@@ -25,7 +33,7 @@ import { UsageError } from "../tuning/usage_error.ts";
 import { note, print, printJson } from "./terminal/output.ts";
 import { temporaryFolder } from "../platform/temporary.ts";
 
-interface CompareFlags extends ModelFlags, Omit<DataFlags, "data"> {
+interface CompareFlags extends ModelFlags, Omit<DataFlags, "data">, ObjectiveFlags {
   readonly data?: string;
   readonly methods?: readonly string[];
   readonly options?: Readonly<Record<string, JsonOptions>>;
@@ -59,9 +67,11 @@ export function compare(program: Command): void {
       "examples, JSON Lines; default generated talk of a parcel service with summaries",
       onePath,
     );
-  dataFlags(
-    modelFlags(command, "embedded"),
-    "examples to keep aside, or their share; default 64, or a fifth of --data",
+  objectiveFlags(
+    dataFlags(
+      modelFlags(command, "embedded"),
+      "examples to keep aside, or their share; default 64, or a fifth of --data",
+    ),
   )
     .option(
       "--methods <names...>",
@@ -120,6 +130,12 @@ async function run(given: CompareFlags): Promise<void> {
   const { output } = given;
   if (output === undefined && (given.table === true || typeof given.shard === "object")) {
     throw new UsageError("Expected --output: the folder that keeps the results");
+  }
+  checkObjective(given);
+  if (given.data === undefined && (isPreference(given) || isEmbedding(given))) {
+    throw new UsageError(
+      `Expected --data with --objective ${given.objective}: generated talk has summaries alone`,
+    );
   }
   const before = output === undefined ? undefined : await agreed(output);
   const flags = await withBackend({
@@ -255,6 +271,7 @@ function settingsOf(
         (flags.model === undefined ? shortRateOf(definition) : commandLineOf(definition).rate),
     },
     terms: termsOf(flags),
+    ...objectiveOf(flags),
     heldOut: flags.heldOut ?? (flags.data === undefined ? 64 : 0.2),
     ...options !== undefined && { options },
     ...threads !== undefined && { threads },

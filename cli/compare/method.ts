@@ -17,22 +17,24 @@ import type { StageOptions } from "../../recipes/stage.ts";
 import { saveModel } from "../../io/save_model.ts";
 import {
   adamw,
-  contextOf,
   cosine,
-  faithfulness,
   type GradientFunction,
-  heldOutLoss,
+  type Objective,
+  objectiveGradients,
   paged,
-  pickRows,
+  type PreferenceRows,
   resident,
-  type Sample,
-  samplesOf,
-  scoresOf,
+  type Rows,
   startTraining,
+  withReference,
 } from "../../train/mod.ts";
-import { type Data, type DataFlags, openData, rowLength } from "../data.ts";
+import { type Data, type DataFlags, rowLength } from "../data.ts";
 import { padOf } from "../finetune/evaluation.ts";
-import { quantizationOf } from "../finetune/settings.ts";
+import { aimOf } from "../finetune/objective.ts";
+import type { ObjectiveFlags } from "../finetune/objective_flags.ts";
+import { baseOf } from "../finetune/plan.ts";
+import { openRunData } from "../finetune/preference_data.ts";
+import { taskFor } from "../finetune/task.ts";
 import { type ModelFlags, openModel } from "../load.ts";
 import type { JsonOptions } from "../../core/options/mod.ts";
 import { chooseMethod, type ChosenMethod, commandLineOf } from "../../tuning/chosen_method.ts";
@@ -41,9 +43,10 @@ import { disposeNew, start } from "../../tuning/prepare.ts";
 import { note } from "../terminal/output.ts";
 import { progress } from "../terminal/progress.ts";
 import { temporaryFolder } from "../../platform/temporary.ts";
+import { measure, type Measured } from "./measure.ts";
 
 /** The input of a method's process, as JSON. */
-export interface MethodSettings extends DataFlags, ModelFlags {
+export interface MethodSettings extends DataFlags, ModelFlags, ObjectiveFlags {
   /** A local folder or file. */
   readonly model: string;
   readonly method: string;
@@ -60,22 +63,6 @@ export interface MethodSettings extends DataFlags, ModelFlags {
   readonly maxNewTokens: number;
   /** Words that are facts beside names, numbers and dates. */
   readonly terms: readonly string[];
-}
-
-/** Held-out loss, ROUGE-L and faithfulness, with the generated texts. */
-export interface Measured {
-  readonly loss: number;
-  /** Mean F1; absent when no answers were requested. */
-  readonly rougeL?: number;
-  /** Shares of true and of wanted facts, over all answers; absent where there is no fact. */
-  readonly precision?: number;
-  readonly recall?: number;
-  readonly samples: readonly WrittenSample[];
-}
-
-/** A sample with the conversation, or whatever the prompt gives, that it answers. */
-export interface WrittenSample extends Sample {
-  readonly conversation: string;
 }
 
 /** The result of a method's process, as JSON. */
@@ -105,27 +92,41 @@ export async function measureMethod(settings: MethodSettings): Promise<MethodRes
   const started = performance.now();
   const flags = await methodFlags(settings);
   const { definition } = flags;
-  const quantize = quantizationOf(flags, checkpointShapes(settings.model));
+  const stored = checkpointShapes(settings.model);
+  const task = await taskFor(settings, stored);
+  stored.dispose();
+  const { shapes, quantize, fresh } = baseOf(settings.model, flags, task);
+  shapes.dispose();
   if (commandLineOf(definition).quantize !== undefined && quantize === undefined) {
     note(`The base is quantized already: it stays as it is under ${definition.name}`);
   }
-  const opened = await openModel(settings, quantize === undefined ? {} : { quantize });
+  const opened = await openModel(settings, {
+    ...quantize !== undefined && { quantize },
+    ...task !== undefined && { task },
+  });
   try {
-    const { base: model } = opened;
-    using data = await openData(settings, model, model.tokenizer, rowLength(settings, model));
-    const options = (steps: number): StageOptions => trainOptions(model, settings, flags, data, steps);
+    const model = { ...opened.base, source: settings.model };
+    const maxLength = rowLength(settings, model);
+    using read = await openRunData(settings, model, model.tokenizer, maxLength);
+    using aim = await aimOf(settings, model);
+    const data = await referred(read, model, settings);
+    const objective = aim?.objective;
+    const options = (steps: number): StageOptions =>
+      trainOptions(model, settings, flags, data, steps, objective);
+    const measured = (tuned: Model<Tokenizer>): Promise<Measured> =>
+      measure(tuned, model, data, settings, objective);
     const begun = await start(model, flags, {
       rows: data.train,
       batchSize: settings.batchSize,
       pad: padOf(model.tokenizer),
       stages: { steps: settings.steps, options },
-    });
+    }, fresh);
     const { trainable, base } = count(begun.model, begun.adapter);
-    const before = await measure(model, data, settings);
+    const before = await measured(model);
     resetPeak();
     const trained = await train(begun.model, begun.adapter, data, options(settings.steps));
     begun.release();
-    const after = await measure(graft(begun.model, trained.adapter), data, settings);
+    const after = await measured(graft(begun.model, trained.adapter));
     const kept = await begun.finish(trained.adapter);
     const file = await fileBytes(model, kept, flags);
     disposeNew(kept, trained.adapter);
@@ -170,10 +171,13 @@ function trainOptions(
   { definition }: ChosenMethod,
   data: Data,
   steps: number,
+  objective?: Objective,
 ): StageOptions {
   const isPaged = commandLineOf(definition).optimizer === "paged" &&
     commandLineOf(definition).quantize !== undefined;
-  const gradients = definition.gradients as GradientFunction | undefined;
+  const gradients = objective === undefined
+    ? definition.gradients as GradientFunction | undefined
+    : objectiveGradients(objective);
   return {
     learningRate: settings.learningRate,
     schedule: cosine({ totalSteps: steps, warmUp: Math.min(10, Math.ceil(steps / 10)) }),
@@ -189,32 +193,15 @@ function trainOptions(
   };
 }
 
-async function measure(model: Model<Tokenizer>, data: Data, settings: MethodSettings): Promise<Measured> {
-  const { loss } = await heldOutLoss(model, data.heldOut, {
-    batchSize: settings.batchSize,
-    pad: padOf(model.tokenizer),
-  });
-  const n = Math.min(settings.rouge, data.heldOut.count);
-  if (n === 0) return { loss, samples: [] };
-  const numbers = Array.from({ length: n }, (_, i) => i);
-  const examples = numbers.map((i) => data.texts!.heldOut(i));
-  const references = examples.map(({ answer }) => answer);
-  const written = await samplesOf(model, pickRows(data.heldOut, numbers), references, {
-    maxNewTokens: settings.maxNewTokens,
-    batchSize: 16,
-  });
-  const samples = written.map((sample, i) => ({ ...sample, conversation: contextOf(examples[i]!) }));
-  const { precision, recall } = faithfulness(
-    samples.map(({ conversation, reference, written }) => ({ conversation, wanted: reference, written })),
-    settings,
-  );
-  return {
-    loss,
-    rougeL: scoresOf(samples).rougeL.f1,
-    ...precision !== undefined && { precision },
-    ...recall !== undefined && { recall },
-    samples,
-  };
+/** The data with what its preferences are compared with, which does not change. */
+async function referred(data: Data, model: Model<Tokenizer>, settings: MethodSettings): Promise<Data> {
+  if (settings.objective !== "dpo" && settings.objective !== "ipo") return data;
+  const known = (rows: Rows): Promise<Rows> =>
+    withReference(rows as Rows & Pick<PreferenceRows, "batch">, model, {
+      batchSize: settings.batchSize,
+      pad: padOf(model.tokenizer),
+    });
+  return { ...data, train: await known(data.train), heldOut: await known(data.heldOut) };
 }
 
 interface Trained {

@@ -1,6 +1,7 @@
 /** What `graft compare` prints: a table that fits 80 columns, and what each method wrote. */
 import { showBytes, showCount, showSeconds, table } from "../terminal/output.ts";
-import type { Measured, MethodResult } from "./method.ts";
+import type { Measured } from "./measure.ts";
+import type { MethodResult } from "./method.ts";
 
 /** A column: its heading and its cell for a method. */
 type Column = readonly [heading: string, cell: (result: MethodResult) => string];
@@ -11,6 +12,34 @@ const fixed = (value: number | undefined, digits: number): string => value?.toFi
 const both = (of: (measured: Measured) => string) => ({ before, after }: MethodResult): string =>
   `${of(before)} → ${of(after)}`;
 
+/** What the metrics of objectives and labels are called; further ones are in the JSON. */
+const METRICS: Readonly<Record<string, string>> = {
+  "rewards/accuracies": "accuracy",
+  "rewards/margins": "margin",
+  accuracy: "accuracy",
+  f1: "F1",
+  pearson: "Pearson",
+  spearman: "Spearman",
+};
+
+/** What was measured beside the loss: of written texts, or by the objective's metrics. */
+function measures(results: readonly MethodResult[], wide: boolean): readonly Column[] {
+  const digits = wide ? 3 : 2;
+  const metrics = results[0]?.after.metrics ?? {};
+  const named = Object.entries(METRICS).flatMap(([name, heading]): readonly Column[] =>
+    name in metrics ? [[heading, both((m) => fixed(m.metrics?.[name], digits))]] : []
+  );
+  if (named.length > 0) return named;
+  if (results.some(({ after }) => after.rougeL === undefined)) return [];
+  const share = (of: (m: Measured) => number | undefined): Column[1] =>
+    wide ? both((m) => fixed(of(m), digits)) : ({ after }) => fixed(of(after), digits);
+  return [
+    ["ROUGE-L", both((m) => fixed(m.rougeL, digits))],
+    ["precision", share((m) => m.precision)],
+    ["recall", share((m) => m.recall)],
+  ];
+}
+
 const METHOD: readonly Column[] = [
   ["method", ({ title }) => title],
   ["trainable", ({ trainable }) => showCount(trainable)],
@@ -19,26 +48,22 @@ const METHOD: readonly Column[] = [
 const PEAK: Column = ["peak", ({ peak }) => showBytes(peak)];
 const FILE: Column = ["file", ({ file }) => showBytes(file)];
 
-const NARROW: readonly Column[] = [
+const narrow = (measured: readonly Column[]): readonly Column[] => [
   ...METHOD,
   PEAK,
-  ["loss", ({ after }) => fixed(after.loss, 2)],
-  ["ROUGE-L", both((m) => fixed(m.rougeL, 2))],
-  ["precision", ({ after }) => fixed(after.precision, 2)],
-  ["recall", ({ after }) => fixed(after.recall, 2)],
+  ["loss", measured.length > 0 ? ({ after }) => fixed(after.loss, 2) : both((m) => fixed(m.loss, 2))],
+  ...measured,
   FILE,
 ];
 
-const WIDE: readonly Column[] = [
+const widest = (measured: readonly Column[]): readonly Column[] => [
   ...METHOD,
   ["share", ({ trainable, base }) => `${(100 * trainable / base).toPrecision(3)} %`],
   ["weights", ({ weights }) => showBytes(weights)],
   PEAK,
   ["tokens/s", ({ tokensPerSecond }) => tokensPerSecond.toFixed(0)],
   ["held-out loss", both((m) => fixed(m.loss, 3))],
-  ["ROUGE-L", both((m) => fixed(m.rougeL, 3))],
-  ["precision", both((m) => fixed(m.precision, 3))],
-  ["recall", both((m) => fixed(m.recall, 3))],
+  ...measured,
   FILE,
   ["time", ({ seconds }) => showSeconds(seconds)],
 ];
@@ -59,18 +84,27 @@ export function comparison(
   results: readonly MethodResult[],
   { steps, batchSize, seed, seconds, wide }: Comparison,
 ): string {
-  const columns = wide ? WIDE : NARROW;
+  const measured = measures(results, wide === true);
+  const columns = wide ? widest(measured) : narrow(measured);
   return [
     table([columns.map(([heading]) => heading), ...results.map((r) => columns.map(([, cell]) => cell(r)))]),
     "",
     `${steps} steps of ${batchSize} rows each, seed ${seed}; ${showSeconds(seconds)} in all.`,
-    ...LEGEND,
+    PEAK_AND_LOSS,
+    ...measured.some(([heading]) => heading === "ROUGE-L") ? WRITTEN : [],
+    ...measured.some(([heading]) => heading === "margin") ? REWARDS : [],
+    "File: the adapter, or the whole model.",
   ].join("\n");
 }
 
-const LEGEND: readonly string[] = [
-  "Peak: live bytes while training, in its own process. Loss: of held-out rows.",
+const PEAK_AND_LOSS = "Peak: live bytes while training, in its own process. Loss: of held-out rows.";
+
+const WRITTEN: readonly string[] = [
   "Precision: of the names, numbers, dates and things in what it wrote, the share",
   "that stands in the conversation. Recall: of those wanted, the share it wrote.",
-  "File: the adapter, or the whole model.",
+];
+
+const REWARDS: readonly string[] = [
+  "Accuracy: how often the chosen answer's reward is the higher one. Margin: by how",
+  "much, in the mean.",
 ];

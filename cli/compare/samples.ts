@@ -1,7 +1,8 @@
 /** What the methods of `graft compare` wrote, beside what was wanted; facts that the conversation lacks are marked. */
 import { doubtful, hasColour, labelled } from "../terminal/text.ts";
 import { factsIn, inventedFacts } from "../../train/mod.ts";
-import type { MethodResult, WrittenSample } from "./method.ts";
+import type { WrittenSample } from "./measure.ts";
+import type { MethodResult } from "./method.ts";
 
 /** How the samples are printed. */
 export interface SampleLayout {

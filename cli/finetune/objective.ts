@@ -13,13 +13,12 @@ import {
   type VectorsOf,
 } from "../../train/mod.ts";
 import { UsageError } from "../../tuning/usage_error.ts";
-import { dtypeOf, localSource } from "../load.ts";
+import { type DtypeFlags, dtypeOf, localSource } from "../load.ts";
 import { modelSource } from "../model_source.ts";
 import { loadModel } from "../../io/load_model.ts";
 import { localCopy } from "../../io/local_path.ts";
 import { embedBatch, type Embedder, embedderOf, embeddingForm } from "../../io/sentence_transformers.ts";
 import { isEmbedding, isPreference, type ObjectiveFlags } from "./objective_flags.ts";
-import type { FinetuneFlags } from "./settings.ts";
 import { rangeError } from "../../errors/error.ts";
 
 /** The flags that belong to each objective. */
@@ -34,8 +33,14 @@ const OWN: Readonly<Record<string, readonly (keyof ObjectiveFlags)[]>> = {
   cosent: ["pooling"],
 };
 
+/** What says what is trained for. */
+export interface AimFlags extends ObjectiveFlags, DtypeFlags {
+  readonly labelSmoothing?: number;
+  readonly packing?: true;
+}
+
 /** @throws {UsageError} on a flag of another objective, or one that is missing. */
-export function checkObjective(flags: FinetuneFlags): void {
+export function checkObjective(flags: AimFlags): void {
   const { objective = "sft" } = flags;
   for (const [name, own] of Object.entries(OWN)) {
     const foreign = own.find((flag) => flags[flag] !== undefined && !(OWN[objective] ?? []).includes(flag));
@@ -63,8 +68,8 @@ export interface Aim extends Disposable {
 }
 
 /** The objective that flags name; undefined for supervised fine-tuning, which the loop knows. */
-export async function aimOf(flags: FinetuneFlags, model: Model<Tokenizer>): Promise<Aim | undefined> {
-  const { objective = "sft", beta, labelSmoothing } = flags;
+export async function aimOf(flags: AimFlags, model: Model<Tokenizer>): Promise<Aim | undefined> {
+  const { objective = "sft", beta, labelSmoothing = 0 } = flags;
   const strength = beta === undefined ? {} : { beta };
   const plain = (objective: Objective): Aim => ({ objective, [Symbol.dispose]: () => {} });
   switch (objective) {
@@ -112,7 +117,7 @@ async function vectorsOf(flags: ObjectiveFlags, model: Model<Tokenizer>): Promis
     embedBatch({ ...embedder, model: tuned as Model<Tokenizer> }, batch, options);
 }
 
-async function distillation(flags: FinetuneFlags, model: Model<Tokenizer>): Promise<Aim> {
+async function distillation(flags: AimFlags, model: Model<Tokenizer>): Promise<Aim> {
   const { teacher, teacherPrompt, temperature, divergence } = flags;
   const options = {
     ...teacherPrompt !== undefined && { prompt: model.tokenizer.encode(teacherPrompt) },

@@ -38,6 +38,16 @@ export interface ObjectiveFlags {
   readonly pooling?: "mean" | "max" | "first" | "last";
 }
 
+/** The flags of objectives among all flags of a command. */
+export function objectiveOf(flags: ObjectiveFlags): ObjectiveFlags {
+  return Object.fromEntries(NAMES.flatMap((name) => flags[name] === undefined ? [] : [[name, flags[name]]]));
+}
+
+const NAMES = [
+  ...["objective", "beta", "pairLoss", "center", "teacher", "teacherPrompt", "temperature", "divergence"],
+  ...["symmetric", "margin", "pooling"],
+] as readonly (keyof ObjectiveFlags)[];
+
 /** Whether rows are groups of texts that get vectors. */
 export const isEmbedding = ({ objective }: ObjectiveFlags): boolean =>
   objective === "ranking" || objective === "triplet" || objective === "cosent";

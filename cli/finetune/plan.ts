@@ -39,7 +39,7 @@ import {
   rateOf,
 } from "./settings.ts";
 import { taskFor } from "./task.ts";
-import { dtypeOf, localShapes, withBackend } from "../load.ts";
+import { type DtypeFlags, dtypeOf, localShapes, withBackend } from "../load.ts";
 import { modelSource } from "../model_source.ts";
 import { UsageError } from "../../tuning/usage_error.ts";
 import { Exit } from "../terminal/arguments.ts";
@@ -214,7 +214,11 @@ export interface Base {
 }
 
 /** A local checkpoint as the run will load it. */
-export function baseOf(source: string, flags: ChosenFlags, task: Task | undefined): Base {
+export function baseOf(
+  source: string,
+  flags: Pick<ChosenFlags, "definition"> & DtypeFlags,
+  task: Task | undefined,
+): Base {
   const headed = { ...task !== undefined && { task }, ...dtypeOf(flags) };
   const fresh = task === undefined ? [] : freshModules(source, task);
   const stored = checkpointShapes(source, headed);

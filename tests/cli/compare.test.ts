@@ -143,3 +143,88 @@ Deno.test("comparison() of four methods fits 80 columns and says of each what is
   for (const line of lines) assert.ok(line.length <= 80, `${line.length}: ${line}`);
   assert.match(lines[1]!, /^full fine-tuning +12,754,624 +210 MB +2\.13 +– → 0\.25 +0\.50 +0\.75 +552 kB$/);
 });
+
+/** Pairs of answers, and texts that belong together, of the same words. */
+function tinyOthers(
+  folder: string,
+): { readonly pairs: string; readonly texts: string; readonly labels: string } {
+  const words = ["cat", "dog", "sun", "sea", "map", "tea"];
+  const write = (name: string, record: (word: string, i: number) => object): string => {
+    Deno.writeTextFileSync(
+      `${folder}/${name}`,
+      words.map((word, i) => JSON.stringify(record(word, i))).join("\n"),
+    );
+    return `${folder}/${name}`;
+  };
+  return {
+    pairs: write(
+      "pairs.jsonl",
+      (word, i) => ({ prompt: `${word}:`, chosen: ` ${word}`, rejected: ` ${words[(i + 1) % 6]}` }),
+    ),
+    texts: write("texts.jsonl", (word) => ({ anchor: word, positive: `the ${word}` })),
+    labels: write("labels.jsonl", (word, i) => ({ text: word, label: i % 2 === 0 ? "even" : "odd" })),
+  };
+}
+
+Deno.test("graft compare trains for every objective, and reports what that measures", async () => {
+  using folder = temporaryFolder();
+  const [model, answers] = [tinyModel(folder.path), tinyData(folder.path)];
+  const { pairs, texts, labels } = tinyOthers(folder.path);
+  const cases = [
+    { data: pairs, flags: ["--objective", "dpo", "--beta", "0.5"], column: "accuracy", metric: "kl" },
+    { data: pairs, flags: ["--objective", "ipo"], column: "margin", metric: "rewards/margins" },
+    { data: pairs, flags: ["--objective", "orpo"], column: "margin", metric: "rewards/accuracies" },
+    { data: pairs, flags: ["--objective", "reward"], column: "accuracy", metric: "rewards/accuracies" },
+    {
+      data: texts,
+      flags: ["--objective", "ranking", "--pooling", "mean"],
+      column: "loss",
+      metric: undefined,
+    },
+    {
+      data: answers,
+      flags: ["--objective", "distill", "--teacher-prompt", "sun and sea"],
+      column: "ROUGE-L",
+      metric: undefined,
+    },
+    { data: labels, flags: [], column: "F1", metric: "accuracy" },
+  ] as const;
+  for (const { data, flags, column, metric } of cases) {
+    const name = flags.join(" ");
+    const output = `${folder.path}/${cases.findIndex((one) => one.flags === flags)}`;
+    const args = [
+      ...[
+        "compare",
+        "-m",
+        model,
+        "-d",
+        data,
+        "-o",
+        output,
+        "--methods",
+        "lora,ia3",
+        "--rates",
+        "lora=5e-2,ia3=2e-2",
+      ],
+      ...["--held-out", "2", "--steps", "6", ...flags, ...SHORT],
+    ];
+    const ran = await graft(args);
+    assert.equal(ran.code, 0, `${name}: ${ran.err}`);
+    assert.ok(ran.out.split("\n")[0]!.includes(column), `${name}: ${ran.out}`);
+    for (const line of ran.out.split("\n")) assert.ok(line.length <= 80, line);
+    const told = await graft([...args, "--table", "--json"]);
+    const methods: readonly MethodResult[] = JSON.parse(told.out).methods;
+    for (const { method, before, after } of methods) {
+      assert.notEqual(before.loss, after.loss, `${name}: ${method}`);
+      if (metric !== undefined) assert.ok(metric in after.metrics!, `${name}: ${method}`);
+    }
+    // Compared with itself, a model has no margin and no divergence.
+    if (name.includes("dpo")) assert.ok(Math.abs(methods[0]!.before.metrics!["kl"]!) < 1e-6);
+    const other = await graft([...args, "--table", "--objective", name.includes("orpo") ? "ipo" : "orpo"]);
+    assert.notEqual(other.code, 0, name); // results for another objective are not shown as this one's
+  }
+  const refused = await graft(["compare", "-m", model, "--objective", "dpo", ...SHORT]);
+  assert.match(refused.err, /Expected --data with --objective dpo: generated talk has summaries alone/);
+  const foreign = await graft(["compare", "-m", model, "-d", pairs, "--beta", "0.1", ...SHORT]);
+  assert.match(foreign.err, /Expected --objective dpo with --beta but found sft/);
+});

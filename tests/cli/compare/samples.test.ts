@@ -1,7 +1,8 @@
 /** The samples of `graft compare`: conversations in short, and what each method wrote with its inventions marked. */
 import assert from "node:assert/strict";
 import { inShort, samplesText } from "../../../cli/compare/samples.ts";
-import type { MethodResult, WrittenSample } from "../../../cli/compare/method.ts";
+import type { WrittenSample } from "../../../cli/compare/measure.ts";
+import type { MethodResult } from "../../../cli/compare/method.ts";
 
 const CONVERSATION = [
   "Summarize.",
