@@ -68,7 +68,9 @@ globalThis.addEventListener("unload", () => rmSync(folder, { recursive: true, fo
 for (const to of [project, ofDeno]) {
   mkdirSync(to, { recursive: true });
   cpSync(`${ROOT}/embedded/model`, `${to}/model`, { recursive: true });
-  for (const name of ["train.js", "bits.js"]) cpSync(new URL(name, import.meta.url), `${to}/${name}`);
+  for (const name of ["train.js", "bits.js", "worker.js"]) {
+    cpSync(new URL(name, import.meta.url), `${to}/${name}`);
+  }
   writeFileSync(`${to}/readme.ts`, readmeScript());
   const turn = {
     dialogue: "ann: where is my parcel?\nbob: it arrives on monday",
@@ -90,6 +92,7 @@ run(
   project,
 );
 const expected = run([Deno.execPath(), "run", "-A", "train.js"], ofDeno);
+const expectedOfWorker = run([Deno.execPath(), "run", "-A", "worker.js"], ofDeno);
 const expectedBits = run([Deno.execPath(), "run", "-A", "bits.js"], ofDeno);
 
 Deno.test("the package runs no script when it is installed, and has no clone's files", () => {
@@ -115,6 +118,22 @@ for (const [name, runtime] of Object.entries(RUNTIMES)) {
 
   Deno.test(`training and sampled text on the reference backend have Deno's bits in ${name}`, () => {
     assert.equal(run([...runtime, "bits.js"], project), expectedBits);
+  });
+
+  Deno.test(`a worker of ${name} trains and writes as one of Deno does, is aborted, and says what failed`, () => {
+    const said = run([...runtime, "worker.js"], project);
+    if (fuses(runtime)) return assert.equal(said, expectedOfWorker);
+    const [own, others] = [said, expectedOfWorker].map((text) => text.split("\n"));
+    const numbers = (lines: readonly string[]): readonly number[] =>
+      lines.slice(0, 6).flatMap((line) => line.split(" ").map(Number));
+    const expected = numbers(others!);
+    for (const [i, number] of numbers(own!).entries()) {
+      assert.ok(
+        Math.abs(number - expected[i]!) < 1e-5 * expected[i]!,
+        `${said}\nbeside\n${expectedOfWorker}`,
+      );
+    }
+    assert.deepEqual(own!.slice(6), others!.slice(6));
   });
 
   Deno.test(`README's script runs in ${name}`, () => {

@@ -76,6 +76,11 @@ for (const runtime of runtimes) {
     } else assert.equal(said, printed[node22.name]!.trained);
   });
 
+  Deno.test(`${name} trains and writes in a worker, by a signal until it ends`, () => {
+    const said = project.script("worker.js", [model]).split("\n");
+    assert.deepEqual(said.slice(6, 10), ["16 awake", "true", "enough enough", "RangeError MODEL_NOT_FOUND"]);
+  });
+
   Deno.test(`README's script runs in ${name}`, () => {
     assert.match(project.script("readme.js", [model]), /^(\d+\.\d+\n){6}/);
     assert.ok(existsSync(`${project.cwd}/adapter/adapter_config.json`));

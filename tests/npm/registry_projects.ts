@@ -103,7 +103,7 @@ const EXAMPLE = {
 function projectFor(name: string): string {
   const to = `${folder}/projects/${name} ключ`;
   mkdirSync(to, { recursive: true });
-  for (const file of ["train.js", "native.js", "client.js", "two_versions.js"]) {
+  for (const file of ["train.js", "native.js", "client.js", "two_versions.js", "worker.js"]) {
     cpSync(new URL(file, import.meta.url), `${to}/${file}`);
   }
   writeFileSync(`${to}/readme.js`, readmeScript);
