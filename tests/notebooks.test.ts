@@ -20,6 +20,7 @@ import { GOLDEN } from "./support/golden.ts";
 const folder = fileURLToPath(new URL("../notebooks/", import.meta.url));
 const names = [
   "customer_service_summaries",
+  "from_an_empty_folder",
   "methods_table",
   "unipelt_from_parts",
   "what_an_adapter_did",

@@ -4,7 +4,7 @@
  * Linux with namespaces and strace, Rust, npm's registry until the network goes, and some ten minutes.
  */
 import assert from "node:assert/strict";
-import { cpSync, existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { packageOf } from "../../ops/native/kernels.ts";
 import process from "node:process";
 import { answers } from "./local_registry.ts";
@@ -12,6 +12,7 @@ import { OLD, VERSION } from "./published.ts";
 import {
   folder,
   inFolder,
+  jupyter,
   openProject,
   place,
   REGISTRY,
@@ -215,6 +216,26 @@ Deno.test("Deno, from the web as from JSR, computes natively and finds the embed
   } finally {
     await sandbox.stop(server);
   }
+});
+
+Deno.test("a notebook runs in an empty folder of Deno's, plots included", () => {
+  const [ofDeno] = runtimes.filter(({ name }) => name === "Deno");
+  const project = openProject(ofDeno!, "Deno notebook");
+  for (const file of readdirSync(project.cwd)) if (file !== "deno.json") rmSync(`${project.cwd}/${file}`);
+  project.run(ofDeno!.add([`@graft/peft@${VERSION}`, `@graft/embedded-model@${VERSION}`]));
+  cpSync(`${jupyter}/notebook.ipynb`, `${project.cwd}/notebook.ipynb`);
+  const trace = `${folder}/notebook.trace`;
+  project.run(
+    [`${jupyter}/bin/python`, `${jupyter}/execute.py`, "notebook.ipynb", "executed.ipynb", "graft-deno"],
+    { env: { JUPYTER_PATH: jupyter, JUPYTER_PLATFORM_DIRS: "1" }, trace },
+  );
+  assertOpensNothingOfTheClone(trace);
+  const ran = readFileSync(`${project.cwd}/executed.ipynb`, "utf8");
+  const { cells } = JSON.parse(ran) as { readonly cells: readonly { readonly execution_count?: number }[] };
+  const counts = cells.flatMap(({ execution_count: count }) => count === undefined ? [] : [count]);
+  assert.deepEqual(counts, counts.map((_, i) => i + 1));
+  assert.match(ran, /<svg [^>]*Training loss/);
+  assert.match(ran, /60 steps/);
 });
 
 Deno.test("a project in pnpm's layout computes natively, and has the command line", () => {

@@ -70,13 +70,31 @@ async function fillRegistry(): Promise<void> {
     const scratch = `${folder}/scratch`;
     mkdirSync(scratch);
     writeFileSync(`${scratch}/package.json`, JSON.stringify({ private: true }));
-    outside([...npm, "install", "--no-audit", "--no-fund", `@graft/peft@${VERSION}`], scratch);
+    const plots = ["@observablehq/plot@^0.6", "linkedom@^0.18"]; // which a notebook imports
+    outside([...npm, "install", "--no-audit", "--no-fund", `@graft/peft@${VERSION}`, ...plots], scratch);
     rmSync(scratch, { recursive: true });
   } finally {
     server.kill();
   }
 }
 
+/** Installs the Python that runs notebooks: the system's, since the sandbox has an empty home. */
+function installJupyter(): string {
+  const to = `${folder}/jupyter`;
+  outside(["/usr/bin/python3", "-m", "venv", to], folder);
+  const quietly = ["install", "--quiet", "--disable-pip-version-check"];
+  outside([`${to}/bin/pip`, ...quietly, "-r", `${ROOT}/notebooks/requirements.txt`], folder);
+  mkdirSync(`${to}/kernels/graft-deno`, { recursive: true });
+  const argv = ["deno", "jupyter", "--kernel", "--conn", "{connection_file}"];
+  const kernel = { argv, display_name: "Deno", language: "typescript" };
+  writeFileSync(`${to}/kernels/graft-deno/kernel.json`, JSON.stringify(kernel));
+  cpSync(`${ROOT}/notebooks/execute.py`, `${to}/execute.py`);
+  cpSync(`${ROOT}/notebooks/from_an_empty_folder.ipynb`, `${to}/notebook.ipynb`);
+  return to;
+}
+
+/** A folder with `bin/python`, `execute.py`, `notebook.ipynb` and, for JUPYTER_PATH, the kernel "graft-deno". */
+export const jupyter: string = installJupyter();
 await fillRegistry();
 export const sandbox: Sandbox = openSandbox([ROOT, homedir()], `${folder}/home`);
 globalThis.addEventListener("unload", () => {
