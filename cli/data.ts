@@ -7,18 +7,14 @@ import { classNames, contextLength } from "../models/mod.ts";
 import {
   type Example,
   type ExampleFile,
-  type ExampleOptions,
   type ExampleSizes,
   type LabelledKind,
   labelledRows,
-  type LongPrompt,
   openExamples,
   permutation,
   pickRows,
   RECORD_SHAPES,
   type Rows,
-  rowsOf,
-  seq2seqRows,
   SHAPE_FIELDS,
 } from "../train/mod.ts";
 import { dataFiles } from "../train/records/files.ts";
@@ -26,7 +22,17 @@ import { LABELLED, labelledExamples, type RecordFlags, recordShape } from "./rec
 import { counter } from "./terminal/counter.ts";
 import { fieldNames } from "./field_names.ts";
 import { note } from "./terminal/output.ts";
-import { choice, type Command, integer, number, option, rare } from "./terminal/arguments.ts";
+import { exampleOptions, type OpeningOptions, textRowsOf } from "./tokenizing/text_rows.ts";
+import {
+  choice,
+  type Command,
+  integer,
+  momentary,
+  number,
+  Option,
+  option,
+  rare,
+} from "./terminal/arguments.ts";
 import { rangeError, typeError } from "../errors/error.ts";
 
 /** How records become rows. */
@@ -37,9 +43,13 @@ export interface DataFlags extends RecordFlags {
   readonly longPrompts: "head" | "tail" | "refuse";
   /** Number or share of examples that are held out. */
   readonly heldOut?: number;
+  /** Most of a share that are held out. */
+  readonly mostHeldOut?: number;
   readonly splitSeed: number;
   /** Use only this many examples from the start. */
   readonly limit?: number;
+  /** Whether sizes of rows are kept from one run to the next. Default: yes. */
+  readonly cache?: boolean;
 }
 
 /** Adds the options of `DataFlags` except `--data`. */
@@ -71,6 +81,9 @@ export function dataFlags(command: Command, heldOut: string): Command {
     .addOption(rare(option("--fields <names>", "other names: prompt=question,completion=reply", fieldNames)))
     .addOption(rare(option("--instruction <text>", "asked in front of a dialogue")))
     .addOption(rare(option("--limit <n>", "read only the first n examples", integer())))
+    .addOption(
+      rare(momentary(new Option("--no-cache", "count the tokens of each row anew, and keep no counts"))),
+    )
     .addOption(rare(option("--split-seed <n>", "which examples are held out", integer(0), 0)));
 }
 
@@ -94,8 +107,8 @@ export interface Data extends Disposable {
   readonly groups?: number;
   /** Hash of the file's bytes. */
   readonly sha256: string;
-  /** Rows that fill `maxLength`: their prompts were truncated, or fit exactly. */
-  readonly full: number;
+  /** How many of the rows that are counted fill `maxLength`: they were cut, or fit exactly. */
+  full(): number;
 }
 
 /** Default maximum number of tokens in a row. */
@@ -119,6 +132,7 @@ export async function openData(
   model: Model,
   tokenizer: Tokenizer,
   maxLength: number,
+  opening: OpeningOptions = {},
 ): Promise<Data> {
   tokenizer.encode(""); // throws here if the model has no tokenizer
   const shape = await recordShape(flags);
@@ -131,15 +145,26 @@ export async function openData(
         'or "score", or of "tokens" and "tags"',
     );
   }
-  const examples = await openExamples(flags.data, exampleOptions({ ...flags, format: shape }));
+  const reading = counter("Reading", undefined, "examples");
+  const examples = await openExamples(
+    flags.data,
+    exampleOptions({ ...flags, format: shape }),
+    (_, n) => reading.at(n),
+  ).finally(reading.stop);
   note(`Reading ${flags.data} as ${shape}: ${SHAPE_FIELDS[shape].join(", ")}`);
   try {
     const count = Math.min(examples.count, flags.limit ?? Infinity);
-    const rows = textRowsOf(first(examples, count), flags, model, tokenizer, maxLength);
+    const sha256 = await fileHash(flags.data);
+    const counted = await textRowsOf(first(examples, count), { ...flags, format: shape }, model, tokenizer, {
+      ...opening,
+      maxLength,
+      sha256,
+    });
+    const { rows } = counted;
     const numbers = splitOf(flags, count);
     const isText = shape === "text";
     return {
-      ...await partsOf(flags, rows, maxLength, numbers),
+      ...await partsOf(flags, rows, maxLength, numbers, sha256),
       shown: isText || model.architecture.decoderStart === undefined ? "rows" : "nothing",
       // A raw text has no question that could be answered.
       ...!isText && {
@@ -148,32 +173,15 @@ export async function openData(
           heldOut: (n) => examples.example(numbers.heldOut[n]!),
         },
       },
-      [Symbol.dispose]: () => examples[Symbol.dispose](),
+      [Symbol.dispose]: () => {
+        counted[Symbol.dispose]();
+        examples[Symbol.dispose]();
+      },
     };
   } catch (error) {
     examples[Symbol.dispose]();
     throw error;
   }
-}
-
-function textRowsOf(
-  examples: ExampleFile,
-  flags: DataFlags,
-  model: Model,
-  tokenizer: Tokenizer,
-  maxLength: number,
-): Rows {
-  if (model.architecture.decoderStart === undefined) {
-    const longPrompt: LongPrompt = flags.longPrompts === "refuse" ? "refuse" : { keep: flags.longPrompts };
-    const shown = counter("Tokenizing", examples.count, "rows");
-    try {
-      return rowsOf(examples, tokenizer, { maxLength, longPrompt, encoded: shown.at });
-    } finally {
-      shown.stop();
-    }
-  }
-  const all = Array.from({ length: examples.count }, (_, n) => examples.example(n));
-  return seq2seqRows(all, tokenizer, { maxLength, maxAnswerLength: maxLength });
 }
 
 async function openLabelled(
@@ -222,24 +230,13 @@ export async function partsOf(
   rows: Rows,
   maxLength: number,
   { train, heldOut }: Split = splitOf(flags, rows.count),
+  sha256?: string,
 ): Promise<Pick<Data, "train" | "heldOut" | "sha256" | "full">> {
   return {
     train: pickRows(rows, train),
     heldOut: pickRows(rows, heldOut),
-    sha256: await fileHash(flags.data),
-    full: Array.from(rows.lengths).filter((length) => length === maxLength).length,
-  };
-}
-
-/** Options of examples from flags. */
-export function exampleOptions(
-  { answers, instruction, format, fields }: Pick<DataFlags, "instruction" | "answers" | "format" | "fields">,
-): ExampleOptions {
-  return {
-    answers,
-    ...instruction !== undefined && { instruction },
-    ...format && { format },
-    ...fields && { fields },
+    sha256: sha256 ?? await fileHash(flags.data),
+    full: () => Array.from(rows.lengths).filter((length) => length === maxLength).length,
   };
 }
 
@@ -250,12 +247,12 @@ export interface Split {
 }
 
 /** The numbers as flags say. */
-export const splitOf = ({ heldOut = 0, splitSeed }: DataFlags, count: number): Split =>
-  split(count, heldOut, splitSeed);
+export const splitOf = ({ heldOut = 0, mostHeldOut, splitSeed }: DataFlags, count: number): Split =>
+  split(count, heldOut, splitSeed, mostHeldOut);
 
 /** The indices of the examples to train on and to hold out, determined by the seed and the count. */
-export function split(count: number, heldOut: number, seed: number): Split {
-  const aside = heldOut < 1 ? Math.round(heldOut * count) : heldOut;
+export function split(count: number, heldOut: number, seed: number, most: number = Infinity): Split {
+  const aside = heldOut < 1 ? Math.min(most, Math.round(heldOut * count)) : heldOut;
   if (!Number.isInteger(aside) || aside >= count) {
     throw rangeError(
       "DATA_INVALID",

@@ -2,7 +2,8 @@
 import { loadTokenizerOf } from "../io/load_model.ts";
 import { SHAPE_FIELDS } from "../train/mod.ts";
 import { UsageError } from "../tuning/usage_error.ts";
-import { type DataFlags, dataFlags, exampleOptions, rowLength } from "./data.ts";
+import { type DataFlags, dataFlags, rowLength } from "./data.ts";
+import { exampleOptions } from "./tokenizing/text_rows.ts";
 import { trainedCount } from "./data_command/entries.ts";
 import { examine, type Examined } from "./data_command/examine.ts";
 import { dataSource } from "./data_source.ts";

@@ -201,7 +201,7 @@ export function trainingOptions(command: Command): Command {
     .addOption(rare(new Option("--checkpoint-blocks", "recompute blocks: less memory, more time")));
   objectiveFlags(command)
     .addOption(option("--from <adapter>", "go on from a saved adapter, PEFT's too", onePath));
-  dataFlags(command, "examples to keep aside, or their share; default 0.1")
+  dataFlags(command, "examples to keep aside, or their share; default 0.1, at most 128")
     .addOption(rare(option("--eval-data <file>", "evaluate on this file instead of held-out examples")))
     .addOption(rare(option("--eval-every <n>", "steps between evaluations; default an epoch's", integer())))
     .addOption(rare(option("--rouge <n>", "summaries to score at each evaluation", integer(0), 0)))

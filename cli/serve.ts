@@ -19,7 +19,7 @@ import type { Ready, Serving } from "./serve/computing.ts";
 import { type FromAnswering, type Relay, relay, type ToAnswering } from "./serve/relay.ts";
 import { note, print, showBytes } from "./terminal/output.ts";
 import { failure } from "../errors/error.ts";
-import { errorOf, type ThreadError } from "./threads.ts";
+import { errorOf, type ThreadError } from "./thread_errors.ts";
 
 const EXAMPLE = `
 Example:

@@ -36,6 +36,8 @@ export interface Tokenizer {
   readonly pad?: number;
   /** The id for text that the vocabulary cannot express. */
   readonly unk?: number;
+  /** The files that it was made of, from which another thread makes the same one. */
+  readonly files?: TokenizerFiles;
   /**
    * The ids of a text. Special tokens written in the text are mapped to their ids. Unpaired surrogates are
    * treated as U+FFFD. Where the checkpoint has a chat template, a text that begins with the start token, as
@@ -149,6 +151,7 @@ export function tokenizer(files: TokenizerFiles): Tokenizer {
       named.filter(([n]) => ["bos", "eos", "pad", "unk"].includes(n)).map(([n, , id]) => [n, id]),
     ),
     vocabSize: library.model!.vocab.length,
+    files,
     encode: (text, { addSpecialTokens = true } = {}) => {
       const plain = idsOf(text);
       if (!addSpecialTokens) return plain;

@@ -7,40 +7,10 @@
  * means, which would give tokens of short micro-batches more weight), weigh each micro-batch's mean loss with
  * `microBatch.targets / step.targets`, or divide its summed loss by `step.targets`.
  */
-import { fold, type Key } from "../tensor/key.ts";
-import { bucketBatches, type Buckets, positive } from "./buckets.ts";
-import { packedBatches, type Packing } from "./packing.ts";
-import type { ExampleSizes, MicroBatch } from "./micro_batch.ts";
-import { piecesOf } from "./pieces.ts";
+import { positive } from "./buckets.ts";
+import { type BatchOptions, epochPlan, type Position, type Step } from "./epoch_plan.ts";
+import type { ExampleSizes } from "./micro_batch.ts";
 import { rangeError } from "../errors/error.ts";
-
-/** How examples become steps. */
-export interface BatchOptions {
-  /** How rows are formed. */
-  readonly batching: Buckets | Packing;
-  /** Micro-batches in a step; the last step of an epoch may have fewer. Default: 1. */
-  readonly accumulate?: number;
-  /** Most tokens of a piece of a micro-batch, padding included, of one row at least. Default: micro-batches stay whole. */
-  readonly pieceTokens?: number;
-  /** Each epoch shuffles with this key folded with its number. */
-  readonly key: Key;
-}
-
-/** A position in the order of training: epochs from 0, steps from 0 in each epoch. */
-export interface Position {
-  /** From 0. */
-  readonly epoch: number;
-  /** From 0 in each epoch. */
-  readonly step: number;
-}
-
-/** The input of one update of the parameters. */
-export interface Step extends Position {
-  /** The passes whose gradients are summed: micro-batches, or their pieces. */
-  readonly microBatches: readonly MicroBatch[];
-  /** Labels that the loss counts in all of them. */
-  readonly targets: number;
-}
 
 /**
  * The steps of one epoch: every example exactly once.
@@ -59,30 +29,8 @@ export interface Step extends Position {
  * ```
  */
 export function planEpoch(sizes: ExampleSizes, options: BatchOptions, epoch: number): readonly Step[] {
-  const { batching, accumulate = 1, pieceTokens = Infinity, key } = options;
-  positive("accumulate", accumulate);
-  if (sizes.lengths.length === 0) {
-    throw rangeError("INVALID_ARGUMENT", "Cannot plan an epoch: there are no examples");
-  }
-  if (sizes.targets.length !== sizes.lengths.length) {
-    throw rangeError(
-      "INVALID_ARGUMENT",
-      `Expected as many targets as lengths but found ${sizes.targets.length} and ${sizes.lengths.length}`,
-    );
-  }
-  const epochKey = fold(key, epoch);
-  const batches = batching.kind === "buckets"
-    ? bucketBatches(sizes.lengths, batching, epochKey)
-    : packedBatches(sizes.lengths, batching, epochKey);
-  const microBatches = batches.map((rows): MicroBatch => ({
-    rows,
-    targets: total(rows.flat().map((example) => sizes.targets[example]!)),
-  }));
-  return Array.from({ length: Math.ceil(microBatches.length / accumulate) }, (_, step) => {
-    const group = microBatches.slice(step * accumulate, (step + 1) * accumulate);
-    const pieces = group.flatMap((micro) => piecesOf(micro, sizes, pieceTokens));
-    return { epoch, step, microBatches: pieces, targets: total(group.map(({ targets }) => targets)) };
-  });
+  const plan = epochPlan(sizes, options, epoch);
+  return Array.from({ length: plan.steps }, (_, step) => plan.step(step));
 }
 
 /**
@@ -128,7 +76,7 @@ export function* stepsFrom(
 
 /**
  * The number of steps in a number of epochs, for schedules. With packing each epoch is planned separately, so
- * each one is counted.
+ * each one is counted; in buckets the number of examples decides alone, whose sizes need not be known.
  *
  * @example
  * ```ts
@@ -142,7 +90,7 @@ export function* stepsFrom(
  */
 export function countSteps(sizes: ExampleSizes, options: BatchOptions, epochs: number): number {
   positive("epochs", epochs);
-  return total(Array.from({ length: epochs }, (_, epoch) => planEpoch(sizes, options, epoch).length));
+  return total(Array.from({ length: epochs }, (_, epoch) => epochPlan(sizes, options, epoch).steps));
 }
 
 const total = (numbers: readonly number[]): number => numbers.reduce((sum, n) => sum + n, 0);

@@ -37,22 +37,52 @@ export interface Buckets {
  */
 export function bucketBatches(
   lengths: ArrayLike<number>,
-  { batchSize, window = 32 }: Buckets,
+  options: Buckets,
   key: Key,
 ): readonly (readonly Row[])[] {
+  const plan = bucketPlan(lengths, options, key);
+  return Array.from({ length: plan.count }, (_, i) => plan.batch(i));
+}
+
+/** The batches of an epoch, each of which needs the lengths of its own window alone. */
+export interface BucketPlan {
+  /** Batches. */
+  readonly count: number;
+  /** The examples whose lengths decide on batch i. */
+  window(i: number): readonly number[];
+  /** Batch i, once these lengths are known. */
+  batch(i: number): readonly Row[];
+}
+
+/**
+ * The batches one by one, for lengths of which some come to be known later.
+ *
+ * @param lengths Read when a batch is asked for.
+ * @throws {RangeError} as `bucketBatches`.
+ */
+export function bucketPlan(
+  lengths: ArrayLike<number>,
+  { batchSize, window = 32 }: Buckets,
+  key: Key,
+): BucketPlan {
   positive("batchSize", batchSize);
   positive("window", window);
-  const order = permutation(lengths.length, fold(key, "examples"));
-  const batches: Row[][] = [];
-  for (let start = 0; start < order.length; start += batchSize * window) {
-    // Longest first, so that the short batch that may end the data is the cheapest one. The sort is stable.
-    const sorted = Array.from(order.subarray(start, start + batchSize * window))
-      .sort((a, b) => lengths[b]! - lengths[a]!);
-    for (let i = 0; i < sorted.length; i += batchSize) {
-      batches.push(sorted.slice(i, i + batchSize).map((example) => [example]));
-    }
-  }
-  return Array.from(permutation(batches.length, fold(key, "batches")), (i) => batches[i]!);
+  const examples = permutation(lengths.length, fold(key, "examples"));
+  const order = permutation(Math.ceil(examples.length / batchSize), fold(key, "batches"));
+  const inWindow = (number: number): readonly number[] =>
+    Array.from(examples.subarray(number * batchSize * window, (number + 1) * batchSize * window));
+  const sorted: (readonly number[])[] = [];
+  return {
+    count: order.length,
+    window: (i) => inWindow(Math.floor(order[i]! / window)),
+    batch: (i) => {
+      const number = Math.floor(order[i]! / window);
+      // Longest first, so that the short batch that may end the data is the cheapest one. The sort is stable.
+      sorted[number] ??= inWindow(number).toSorted((a, b) => lengths[b]! - lengths[a]!);
+      const start = order[i]! % window * batchSize;
+      return sorted[number].slice(start, start + batchSize).map((example) => [example]);
+    },
+  };
 }
 
 /** @throws {RangeError} when the option is not an integer above 0. */

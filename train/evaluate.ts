@@ -47,6 +47,7 @@ export async function heldOutLoss(
   rows: Rows,
   { batchSize, pad, between, world = alone }: HeldOutOptions,
 ): Promise<HeldOut> {
+  await rows.sized?.();
   const order = Array.from({ length: rows.count }, (_, n) => n).sort((a, b) =>
     rows.lengths[b]! - rows.lengths[a]!
   );

@@ -72,6 +72,7 @@ export async function samplesOf(
   options: GeneratedOptions,
 ): Promise<readonly Sample[]> {
   const { maxNewTokens, batchSize = 8, world = alone } = options;
+  await rows.sized?.();
   // Prompts of similar length are batched together, so that there is little padding.
   const order = references.map((_, n) => n).sort((a, b) => rows.lengths[b]! - rows.lengths[a]!);
   const own: (readonly string[])[] = [];

@@ -19,7 +19,8 @@ import {
   trainable,
   type Tree,
 } from "../core/mod.ts";
-import { type BatchOptions, countSteps, type Step, stepsFrom } from "./batches.ts";
+import { countSteps } from "./batches.ts";
+import { type BatchOptions, epochPlan, needsAllSizes, type Step } from "./epoch_plan.ts";
 import type { MicroBatch } from "./micro_batch.ts";
 import { clipFactor, clippedApart, globalNorm, scaleGradients } from "./clip.ts";
 import { collate } from "./collate.ts";
@@ -76,6 +77,7 @@ export async function startTraining<P extends Tree>(
   };
   const epochs = options.epochs ?? 1;
   const { world = alone } = options;
+  if (needsAllSizes(order)) await rows.sized?.();
   const totalSteps = Math.min(options.maxSteps ?? Infinity, countSteps(rows, order, epochs));
   const owned = keep(
     resume === undefined
@@ -142,7 +144,7 @@ export async function startTraining<P extends Tree>(
     next: async () => {
       if (step >= totalSteps) return undefined;
       await heed(signal);
-      const plan = planned ??= plans.next().value;
+      const plan = planned ??= (await plans.next()).value;
       const { own, gradients: raw } = await gradientsOf(plan);
       const found = scaling === undefined ? raw : unscaled(raw, scaling);
       const gradients = options.clip === undefined || options.clipGroup === undefined
@@ -242,10 +244,18 @@ interface Passes {
   readonly gradients: Tree;
 }
 
-function* plansFrom(rows: Rows, order: BatchOptions, done: number): Generator<Step, never> {
-  const plans = stepsFrom(rows, order);
-  for (let i = 0; i < done; i++) plans.next();
-  return yield* plans;
+/** The steps after those that are done, epoch after epoch, each when the sizes that it needs are known. */
+async function* plansFrom(rows: Rows, order: BatchOptions, done: number): AsyncGenerator<Step, never> {
+  let skipped = 0;
+  for (let epoch = 0;; epoch++) {
+    const plan = epochPlan(rows, order, epoch);
+    const first = Math.min(plan.steps, done - skipped);
+    skipped += first;
+    for (let step = first; step < plan.steps; step++) {
+      await rows.sized?.(plan.examples(step));
+      yield plan.step(step);
+    }
+  }
 }
 
 /**

@@ -45,6 +45,7 @@ export * from "./packing.ts";
 export { mostTokens, PIECE_TOKENS, piecesOf } from "./pieces.ts";
 export { alone, gatherJson, gatherNumbers, type World } from "./world.ts";
 export * from "./batches.ts";
+export type { BatchOptions, Position, Step } from "./epoch_plan.ts";
 export type { ExampleSizes, MicroBatch } from "./micro_batch.ts";
 export * from "./collate.ts";
 export * from "./schedule.ts";

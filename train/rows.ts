@@ -4,11 +4,10 @@
  */
 import type { Batch } from "../core/mod.ts";
 import type { ExampleFile } from "./example_file.ts";
-import { showLocation } from "./jsonl.ts";
 import { encodeExample } from "./encode.ts";
 import type { EncodeOptions, ExampleTokenizer } from "./example_tokenizer.ts";
 import { targetCount, type Tokens } from "./truncation.ts";
-import { rangeError } from "../errors/error.ts";
+import { rowSize } from "./row_size.ts";
 
 /** Tokenized examples. */
 export interface Rows {
@@ -18,6 +17,13 @@ export interface Rows {
   readonly lengths: ArrayLike<number>;
   /** Number of labelled tokens in each. */
   readonly targets: ArrayLike<number>;
+  /**
+   * Where sizes come to be known while others use the rows: waits for those of some rows, by default of all. Until then they
+   * are 0. Absent where all are known.
+   *
+   * @throws what is wrong with the first row that cannot be encoded.
+   */
+  sized?(numbers?: readonly number[]): Promise<void>;
   /** Whether the rows of a micro-batch are compared with each other, so that it must stay whole. */
   readonly together?: true;
   /** How many texts of its length a row is in a batch; default 1. */
@@ -57,17 +63,8 @@ export function rowsOf(
   const targets = new Uint32Array(examples.count);
   const tokens = (n: number): Tokens => encodeExample(examples.example(n), tokenizer, options);
   for (let n = 0; n < examples.count; n++) {
-    const { inputIds, labels } = tokens(n);
-    lengths[n] = inputIds.length;
-    targets[n] = targetCount(labels);
+    [lengths[n], targets[n]] = rowSize(examples.example(n), tokenizer, options, n);
     if (n % 100 === 99) options.encoded?.(n + 1);
-    if (targets[n] === 0) {
-      const { at } = examples.example(n);
-      throw rangeError(
-        "DATA_INVALID",
-        `${at ? showLocation(at) : `row ${n + 1}`}: no token is trained: nothing in it is an answer`,
-      );
-    }
   }
   return { count: examples.count, lengths, targets, tokens };
 }
@@ -84,11 +81,22 @@ export function rowsOf(
  * ```
  */
 export function pickRows(rows: Rows, numbers: readonly number[]): Rows {
+  const lengths = Uint32Array.from(numbers, (n) => rows.lengths[n]!);
+  const targets = Uint32Array.from(numbers, (n) => rows.targets[n]!);
   return {
     count: numbers.length,
-    lengths: Uint32Array.from(numbers, (n) => rows.lengths[n]!),
-    targets: Uint32Array.from(numbers, (n) => rows.targets[n]!),
+    lengths,
+    targets,
     tokens: (i) => rows.tokens(numbers[i]!),
+    ...rows.sized && {
+      sized: async (some) => {
+        await rows.sized!(some?.map((i) => numbers[i]!) ?? numbers);
+        for (const i of some ?? numbers.keys()) {
+          lengths[i] = rows.lengths[numbers[i]!]!;
+          targets[i] = rows.targets[numbers[i]!]!;
+        }
+      },
+    },
     ...rows.together && { together: rows.together },
     ...rows.textsInRow !== undefined && { textsInRow: rows.textsInRow },
     ...rows.batch && { batch: (some, pad) => rows.batch!(some.map((i) => numbers[i]!), pad) },

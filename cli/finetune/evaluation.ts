@@ -30,6 +30,9 @@ export interface Evaluation {
   readonly [score: string]: number;
 }
 
+/** Evaluates a tuned model; `passed` is called after every batch with the rows that it had at most. */
+export type Evaluate = (tuned: Model<Tokenizer>, passed: (rows: number) => void) => Promise<Evaluation>;
+
 /** How to evaluate a tuned model; undefined when nothing is held out. */
 export function evaluator(
   flags: FinetuneFlags,
@@ -38,29 +41,32 @@ export function evaluator(
   interrupt: Interrupt,
   world: World,
   aim?: { readonly objective: Objective; readonly base: Model },
-): ((tuned: Model<Tokenizer>) => Promise<Evaluation>) | undefined {
+): Evaluate | undefined {
   const rows = other === undefined ? data.heldOut : other.train;
   if (rows.count === 0) return undefined;
-  const between = async (): Promise<void> => {
+  const betweenOf = (passed: (rows: number) => void) => async (): Promise<void> => {
+    passed(flags.batchSize);
     await events();
     if (interrupt.wanted) throw new Interruption();
   };
   if (aim !== undefined) {
-    return (tuned) =>
+    return (tuned, passed) =>
       objectiveEvaluation(aim.objective, tuned, aim.base, rows, {
         batchSize: flags.batchSize,
         pad: padOf(tuned.tokenizer),
         world,
-        between,
+        between: betweenOf(passed),
       });
   }
   const answer = other === undefined ? data.texts?.heldOut : other.texts?.train;
   if (answer === undefined) {
-    return (tuned) => labelledEvaluation(tuned, rows, { batchSize: flags.batchSize, world, between });
+    return (tuned, passed) =>
+      labelledEvaluation(tuned, rows, { batchSize: flags.batchSize, world, between: betweenOf(passed) });
   }
   const n = Math.min(flags.rouge, rows.count);
   const numbers = Array.from({ length: n }, (_, i) => i);
-  return async (tuned): Promise<Evaluation> => {
+  return async (tuned, passed): Promise<Evaluation> => {
+    const between = betweenOf(passed);
     const { loss, perplexity } = await heldOutLoss(tuned, rows, {
       batchSize: flags.batchSize,
       pad: padOf(tuned.tokenizer),

@@ -20,10 +20,13 @@ import {
   groupRowsFrom,
   type MemoryPlan,
   objectiveGradients,
+  pickRows,
   planMemory,
   ranking,
+  type Rows,
 } from "../../train/mod.ts";
-import { type Data, rowLength } from "../data.ts";
+import { type Data, type DataFlags, rowLength } from "../data.ts";
+import type { OpeningOptions } from "../tokenizing/text_rows.ts";
 import { openRunData } from "./preference_data.ts";
 import { commandLineOf } from "../../tuning/chosen_method.ts";
 import { plannedAdapter, plannedBase } from "../../tuning/planned_adapter.ts";
@@ -144,16 +147,34 @@ export interface PlannedSizes {
 }
 
 /** The sizes of a run's rows. */
-export function plannedSizes(data: Data, other: Data | undefined): PlannedSizes {
+export async function plannedSizes(data: Data, other: Data | undefined): Promise<PlannedSizes> {
   const rows = other === undefined ? data.heldOut : other.train;
   const { pairTexts } = data;
   if (pairTexts !== undefined) {
     const evaluated = other === undefined ? pairTexts.heldOut : other.pairTexts!.train;
     return { train: pairTexts.train, ...rows.count > 0 && { evaluated }, texts: 2 };
   }
+  const train = await knownSizes(data.train);
   // The evaluation of vectors takes less than a step.
-  if (data.groups !== undefined) return { train: data.train, texts: 1, groups: data.groups };
-  return { train: data.train, ...rows.count > 0 && { evaluated: rows }, texts: 1 };
+  if (data.groups !== undefined) return { train, texts: 1, groups: data.groups };
+  return { train, ...rows.count > 0 && { evaluated: await knownSizes(rows) }, texts: 1 };
+}
+
+/** Rows that a plan goes by where the others are still being counted. */
+const SAMPLE = 256;
+
+/** The sizes of all rows, or of a sample at equal distances while others are being counted. */
+async function knownSizes(rows: Rows): Promise<ExampleSizes> {
+  if (rows.sized === undefined || rows.count <= SAMPLE) {
+    await rows.sized?.();
+    return rows;
+  }
+  const sample = pickRows(
+    rows,
+    Array.from({ length: SAMPLE }, (_, i) => Math.floor(i * rows.count / SAMPLE)),
+  );
+  await sample.sized!();
+  return sample;
 }
 
 /** The plan of a run with a model without data. */
@@ -244,9 +265,9 @@ async function sizesOf(
   if (tokenizer === undefined) {
     throw failure("TOKENIZER_UNSUPPORTED", `Cannot plan for --data: ${source} has no tokenizer`);
   }
-  using data = await openRunData({ ...flags, heldOut: heldOutShare(flags) }, model, tokenizer, maxLength);
+  using data = await openRunData({ ...flags, ...heldOutOf(flags) }, model, tokenizer, maxLength);
   using other = await openEvaluated(flags, model, tokenizer, maxLength);
-  return plannedSizes(data, other);
+  return await plannedSizes(data, other);
 }
 
 /** The evaluation file, if one was given. */
@@ -255,16 +276,20 @@ export async function openEvaluated(
   model: Model,
   tokenizer: Tokenizer,
   maxLength: number,
+  opening: OpeningOptions = {},
 ): Promise<Data | undefined> {
   const { evalData } = flags;
   return evalData === undefined
     ? undefined
-    : await openRunData({ ...flags, data: evalData, heldOut: 0 }, model, tokenizer, maxLength);
+    : await openRunData({ ...flags, data: evalData, heldOut: 0 }, model, tokenizer, maxLength, opening);
 }
 
-/** The share of held-out examples, by default a tenth. */
-export function heldOutShare({ heldOut, evalData }: FinetuneFlags): number {
-  return heldOut ?? (evalData === undefined ? 0.1 : 0);
+/** What is held out: as asked, by default a tenth of the examples, and no more than a short evaluation takes. */
+export function heldOutOf(
+  { heldOut, evalData }: FinetuneFlags,
+): Pick<DataFlags, "heldOut" | "mostHeldOut"> {
+  if (heldOut !== undefined) return { heldOut };
+  return evalData === undefined ? { heldOut: 0.1, mostHeldOut: 128 } : { heldOut: 0 };
 }
 
 /** Without data: every row is full, and every token a label. */

@@ -4,6 +4,7 @@ import type { Tokenizer } from "../../formats/tokenizer.ts";
 import { type ExampleSizes, openPreferences, preferenceRows } from "../../train/mod.ts";
 import { UsageError } from "../../tuning/usage_error.ts";
 import { type Data, type DataFlags, labelsOf, openData, partsOf, splitOf } from "../data.ts";
+import type { OpeningOptions } from "../tokenizing/text_rows.ts";
 import { isEmbedding, isPreference, type ObjectiveFlags } from "./objective_flags.ts";
 import { openGroupData } from "./group_data.ts";
 import { recordShape } from "../record_shape.ts";
@@ -16,11 +17,12 @@ export function openRunData(
   model: Model,
   tokenizer: Tokenizer,
   maxLength: number,
+  opening: OpeningOptions = {},
 ): Promise<Data> {
   if (isEmbedding(flags)) return openGroupData(flags, { ...model, tokenizer }, tokenizer, maxLength);
   return isPreference(flags)
     ? openPreferenceData(flags, model, tokenizer, maxLength)
-    : openData(flags, model, tokenizer, maxLength);
+    : openData(flags, model, tokenizer, maxLength, opening);
 }
 
 /** A file of preferences. */

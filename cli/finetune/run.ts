@@ -19,10 +19,10 @@ import type { RunFlags } from "./run_flags.ts";
 import { agreeOn, anyRank, checkWork, NEVER, rankFolder } from "./rank_parts.ts";
 import { report, type Result } from "./report.ts";
 import { stagesOf } from "./training_options.ts";
-import { baseOf, heldOutShare, openEvaluated, plannedSizes, planOf } from "./plan.ts";
+import { baseOf, heldOutOf, openEvaluated, plannedSizes, planOf } from "./plan.ts";
 import { writeResult } from "./result.ts";
 import { noteFirstRow } from "./first_row.ts";
-import { modeOf, policy, skipNote } from "./run_notes.ts";
+import { fullNote, modeOf, skipNote } from "./run_notes.ts";
 import { startIn } from "./start.ts";
 import { withRunsBackend } from "./where.ts";
 import { batchingOf, chosenFlags, fingerprint, stoppingOf } from "./settings.ts";
@@ -103,15 +103,19 @@ export async function finetuneResult(
     flags = loadedFrom.flags;
     const { tokenizer } = model;
     const maxLength = rowLength(flags, model);
-    using read = await openRunData({ ...flags, heldOut: heldOutShare(flags) }, model, tokenizer, maxLength);
-    using readOther = await openEvaluated(flags, model, tokenizer, maxLength);
+    const opening = { early: true, world };
+    const parts = { ...flags, ...heldOutOf(flags) };
+    using read = await openRunData(parts, model, tokenizer, maxLength, opening);
+    using readOther = await openEvaluated(flags, model, tokenizer, maxLength, opening);
     noteFirstRow(read, tokenizer);
-    const plan = await planOf(shapes, flags, plannedSizes(read, readOther), maxLength, fresh, from);
+    const plan = await planOf(shapes, flags, await plannedSizes(read, readOther), maxLength, fresh, from);
     shapes.dispose();
-    note(`Memory planned: ${showBytes(plan.total)}, of which ${showBytes(plan.weights)} are weights`);
-    if (read.full > 0) {
-      note(`Rows of ${maxLength} tokens, the most that is allowed: ${read.full}; ${policy(flags)}`);
-    }
+    const sampled = read.train.sized === undefined ? "" : ", by a sample of the rows";
+    note(
+      `Memory planned: ${showBytes(plan.total)}, of which ${showBytes(plan.weights)} are weights${sampled}`,
+    );
+    const full = read.train.sized === undefined ? fullNote(read.full(), maxLength, flags) : undefined;
+    if (full !== undefined) note(full);
     const record: StateRecord = {
       base: await baseHash(model),
       data: read.sha256,
@@ -177,6 +181,12 @@ async function train(run: Run, listener: RunListener): Promise<Result> {
   );
   const { step, totalSteps } = training;
   listener.started?.({ step, totalSteps, trainable: sizes.trainable, base: sizes.base });
+  let isOver = false;
+  // What the rows say when all of them are counted; what is wrong with one of them, the next step says.
+  void data.train.sized?.().then(() => {
+    const full = fullNote(data.full(), run.maxLength, flags);
+    if (full !== undefined && !isOver) shown.say(full);
+  }, () => {});
   const evaluation = evaluator(
     flags,
     data,
@@ -215,7 +225,18 @@ async function train(run: Run, listener: RunListener): Promise<Result> {
         if (report.skipped) shown.say(skipNote(report));
         profiler?.stepped();
       },
-      evaluate: () => evaluation!(graft(model, training.adapter())),
+      evaluate: async () => {
+        const rows = run.other?.train.count ?? data.heldOut.count;
+        const measuring = shown.meanwhile("Evaluating", rows, "rows");
+        let passed = 0;
+        try {
+          return await evaluation!(graft(model, training.adapter()), (more) => {
+            measuring.at(Math.min(rows, passed += more));
+          });
+        } finally {
+          measuring.stop();
+        }
+      },
       evaluated: (step, found) => {
         before = performance.now();
         evaluations.push({ step, ...found });
@@ -261,6 +282,7 @@ async function train(run: Run, listener: RunListener): Promise<Result> {
       peak,
     };
   } finally {
+    isOver = true;
     shown.stop();
     training.dispose();
     run.started.dispose();

@@ -27,10 +27,10 @@ export interface CounterSurroundings {
   readonly width: number;
 }
 
-/** A counter of `total` units, such as "rows". */
+/** A counter of `total` units, such as "rows"; undefined where nobody knows how many there will be. */
 export function counter(
   what: string,
-  total: number,
+  total: number | undefined,
   units: string,
   here: CounterSurroundings = ofProcess(),
 ): Counter {
@@ -42,8 +42,11 @@ export function counter(
       const now = here.now();
       if (now - last < (here.isTerminal ? OFTEN : SELDOM)) return;
       last = now;
-      const left = done === 0 ? "" : `, ${showSeconds((now - started) / 1000 / done * (total - done))} left`;
-      const text = `${what} ${showCount(done)} of ${showCount(total)} ${units}${left}`;
+      const left = done === 0 || total === undefined
+        ? ""
+        : `, ${showSeconds((now - started) / 1000 / done * (total - done))} left`;
+      const of = total === undefined ? "" : ` of ${showCount(total)}`;
+      const text = `${what} ${showCount(done)}${of} ${units}${left}`;
       if (!here.isTerminal) return here.note(text);
       isShown = true;
       here.write(`\r\x1b[K${text.slice(0, here.width - 1)}`);

@@ -4,6 +4,7 @@
  */
 import { Presets, SingleBar } from "cli-progress";
 import process from "node:process";
+import { type Counter, counter } from "./counter.ts";
 import { note, showSeconds } from "./output.ts";
 import { isTerminal } from "../../platform/streams.ts";
 
@@ -19,14 +20,18 @@ export interface Progress {
   step(step: ProgressStep): void;
   /** Prints a message without breaking the bar. */
   say(text: string): void;
+  /** Counts something else in the place of the bar, which comes back when that is stopped. */
+  meanwhile(what: string, total: number, units: string): Counter;
   stop(): void;
 }
 
 /** Progress for a run of `total` steps of which `done` are already done. `quiet` shows only messages. */
 export function progress(total: number, done: number, how: "auto" | "quiet" = "auto"): Progress {
-  if (how === "quiet") return { step: () => {}, say: note, stop: () => {} };
+  if (how === "quiet") return { step: () => {}, say: note, meanwhile: () => NOTHING, stop: () => {} };
   return isTerminal(2) ? bar(total, done) : lines(total, done);
 }
+
+const NOTHING: Counter = { at: () => {}, stop: () => {} };
 
 /** The most columns that stand beside the bar: "123456/123456 steps · loss 12.3456 · 12345 tokens/s · 12 h 34 min left". */
 const WORDS = 72;
@@ -55,6 +60,17 @@ function bar(total: number, done: number): Progress {
       note(text);
       shown.start(total, at, words);
     },
+    meanwhile: (what, rows, units) => {
+      shown.stop();
+      const own = counter(what, rows, units);
+      return {
+        at: own.at,
+        stop: () => {
+          own.stop();
+          shown.start(total, at, words);
+        },
+      };
+    },
     stop: () => shown.stop(),
   };
 }
@@ -75,6 +91,7 @@ function lines(total: number, done: number): Progress {
       );
     },
     say: note,
+    meanwhile: counter,
     stop: () => {},
   };
 }

@@ -2,17 +2,19 @@
 import process from "node:process";
 import { styleText } from "node:util";
 import { Help } from "commander";
+import { environmentVariable } from "../../platform/environment.ts";
 import { isTerminal } from "../../platform/streams.ts";
 
 /** Columns of the terminal; of a file or a pipe 80, or what `COLUMNS` says. */
 export function terminalWidth(): number {
-  const said = Number(process.env["COLUMNS"]);
+  const said = Number(environmentVariable("COLUMNS"));
   return process.stdout.columns ?? (Number.isInteger(said) && said > 0 ? said : 80);
 }
 
 /** Whether standard output shows colours: it is a terminal, and neither `NO_COLOR` nor `TERM=dumb` is set. */
 export function hasColour(): boolean {
-  return isTerminal(1) && (process.env["NO_COLOR"] ?? "") === "" && process.env["TERM"] !== "dumb";
+  return isTerminal(1) && environmentVariable("NO_COLOR") === undefined &&
+    environmentVariable("TERM") !== "dumb";
 }
 
 /** Text wrapped at a width, after a label whose width later lines are indented by. */

@@ -1,5 +1,5 @@
 /** A row as it is trained: special tokens as they are spelt, and what is trained in colour, or underlined without colour. */
-import process from "node:process";
+import { environmentVariable } from "../../platform/environment.ts";
 import { isTerminal } from "../../platform/streams.ts";
 import { IGNORED, type Tokens } from "../../train/mod.ts";
 
@@ -8,7 +8,7 @@ export type Marking = "colour" | "underline";
 
 /** Colour on a terminal that takes it, underlines elsewhere. */
 export function markingOf(stream: 1 | 2): Marking {
-  const refused = (process.env["NO_COLOR"] ?? "") !== "" || process.env["TERM"] === "dumb";
+  const refused = environmentVariable("NO_COLOR") !== undefined || environmentVariable("TERM") === "dumb";
   return isTerminal(stream) && !refused ? "colour" : "underline";
 }
 

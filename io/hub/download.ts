@@ -18,6 +18,7 @@ import type { ListFileEntry } from "@huggingface/hub";
 import { fetchFile, hubError } from "./fetch.ts";
 import { dataSetFiles, neededFiles } from "./files.ts";
 import { type DownloadRecord, readRecord, writeRecord } from "./record.ts";
+import { cacheFolder } from "../cache_folder.ts";
 import { failure, syntaxError, typeError } from "../../errors/error.ts";
 
 /** The progress of a download. */
@@ -271,16 +272,14 @@ function variable(name: string): string | undefined {
 }
 
 function defaultCache(): string {
-  const home = variable("HF_HOME");
-  if (home !== undefined) return join(home, "graft");
-  const base = variable("XDG_CACHE_HOME") ?? (variable("HOME") && join(variable("HOME")!, ".cache"));
-  if (base === undefined) {
+  const folder = cacheFolder("hub", variable);
+  if (folder === undefined) {
     throw typeError(
       "INVALID_ARGUMENT",
       "Expected a cache folder but found none: pass { cache } or set HF_HOME or HOME",
     );
   }
-  return join(base, "graft", "hub");
+  return folder;
 }
 
 async function sizeOf(path: string): Promise<number | undefined> {

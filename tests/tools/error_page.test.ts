@@ -7,7 +7,7 @@ import { codeOf, codesIn, errorPage, PAGE, sourcesOfRooms } from "../../tools/er
 /** Errors without a code of graft's, and why. */
 const WITHOUT: Readonly<Record<string, string>> = {
   "browser/bundle.ts: new Error": "is a program of a clone, for those who build the bundle",
-  "cli/threads.ts: new Error": "is the error of another thread again, with the code that it had",
+  "cli/thread_errors.ts: new Error": "is the error of another thread again, with the code that it had",
   "cli/terminal/arguments.ts: class Exit": "ends the program with a number, and is no error",
   "io/hub/fetch.ts: class Interrupted": "never leaves its file",
   "serve/problem.ts: class Problem": "is an answer of the server's, with OpenAI's own codes",

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { key } from "../../tensor/key.ts";
-import { type BatchOptions, countSteps, planEpoch, stepsFrom } from "../../train/batches.ts";
+import { countSteps, planEpoch, stepsFrom } from "../../train/batches.ts";
+import { type BatchOptions, epochPlan, needsAllSizes } from "../../train/epoch_plan.ts";
 import { collate } from "../../train/collate.ts";
 import { permutation } from "../../train/shuffle.ts";
 import { targetCount, type Tokens } from "../../train/truncation.ts";
@@ -212,4 +213,25 @@ Deno.test("planEpoch() and stepsFrom() refuse what cannot be planned", () => {
   assert.throws(() => stepsFrom(sizes, buckets, { epoch: 0, step: 3 }).next(), /epoch 0: it has 2 steps/);
   assert.throws(() => stepsFrom(sizes, buckets, { epoch: -1, step: 0 }).next(), RangeError);
   assert.throws(() => collate([], () => ({ inputIds: [], labels: [] }), { pad: 0 }), /it has no rows/);
+});
+
+Deno.test("a step needs no other sizes than those of the examples that epochPlan() names", () => {
+  const sizes = fc.array(fc.tuple(fc.integer({ min: 2, max: MAX_LENGTH }), fc.nat(9)), {
+    minLength: 1,
+    maxLength: 60,
+  });
+  fc.assert(fc.property(sizes, options, (given, order) => {
+    const lengths = given.map(([length]) => length);
+    const targets = given.map(([, target]) => target);
+    const known = { lengths: lengths.map(() => 0), targets: targets.map(() => 0) };
+    if (needsAllSizes(order)) Object.assign(known, { lengths, targets });
+    const plan = epochPlan(known, order, 1);
+    const steps = upTo(plan.steps).map((step) => {
+      for (const n of plan.examples(step)) {
+        [known.lengths[n], known.targets[n]] = [lengths[n]!, targets[n]!];
+      }
+      return plan.step(step);
+    });
+    assert.deepEqual(steps, planEpoch({ lengths, targets }, order, 1));
+  }));
 });

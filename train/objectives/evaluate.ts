@@ -44,6 +44,7 @@ export async function evaluateObjective(
   options: ObjectiveEvaluationOptions,
 ): Promise<ObjectiveEvaluation> {
   const { batchSize, world = alone } = options;
+  await rows.sized?.();
   const order = Array.from({ length: rows.count }, (_, n) => n).sort((a, b) =>
     rows.lengths[b]! - rows.lengths[a]!
   );
