@@ -15,7 +15,7 @@ import { UsageError } from "../tuning/usage_error.ts";
 import { fileHash } from "./data.ts";
 import { localData } from "./data_source.ts";
 import { trainingOptions } from "./finetune.ts";
-import { heldOutOf } from "./finetune/plan.ts";
+import { heldOutOf } from "./finetune/planned_sizes.ts";
 import type { RunFlags } from "./finetune/run_flags.ts";
 import { chosenFlags, type FinetuneFlags } from "./finetune/settings.ts";
 import { checkFlags } from "../tuning/method_from_flags.ts";

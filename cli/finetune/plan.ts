@@ -20,12 +20,10 @@ import {
   groupRowsFrom,
   type MemoryPlan,
   objectiveGradients,
-  pickRows,
   planMemory,
   ranking,
-  type Rows,
 } from "../../train/mod.ts";
-import { type Data, type DataFlags, rowLength } from "../data.ts";
+import { type Data, rowLength } from "../data.ts";
 import type { OpeningOptions } from "../tokenizing/text_rows.ts";
 import { openRunData } from "./preference_data.ts";
 import { commandLineOf } from "../../tuning/chosen_method.ts";
@@ -47,6 +45,7 @@ import { modelSource } from "../model_source.ts";
 import { UsageError } from "../../tuning/usage_error.ts";
 import { Exit } from "../terminal/arguments.ts";
 import { changesOf, cutRows } from "./fitting_changes.ts";
+import { heldOutOf, type PlannedSizes, plannedSizes } from "./planned_sizes.ts";
 import { note, print, printJson, showBytes, table } from "../terminal/output.ts";
 import { failure } from "../../errors/error.ts";
 
@@ -133,48 +132,6 @@ async function fittingChanges(
     if (total <= memory && found.push({ change: change.text, total }) === 3) break;
   }
   return found;
-}
-
-/** The sizes of a run's training and evaluation data. */
-export interface PlannedSizes {
-  readonly train: ExampleSizes;
-  /** Absent where nothing is held out. */
-  readonly evaluated?: ExampleSizes;
-  /** Texts in a row: 2 of pairs. */
-  readonly texts: number;
-  /** Texts in a row that are compared by vectors. */
-  readonly groups?: number;
-}
-
-/** The sizes of a run's rows. */
-export async function plannedSizes(data: Data, other: Data | undefined): Promise<PlannedSizes> {
-  const rows = other === undefined ? data.heldOut : other.train;
-  const { pairTexts } = data;
-  if (pairTexts !== undefined) {
-    const evaluated = other === undefined ? pairTexts.heldOut : other.pairTexts!.train;
-    return { train: pairTexts.train, ...rows.count > 0 && { evaluated }, texts: 2 };
-  }
-  const train = await knownSizes(data.train);
-  // The evaluation of vectors takes less than a step.
-  if (data.groups !== undefined) return { train, texts: 1, groups: data.groups };
-  return { train, ...rows.count > 0 && { evaluated: await knownSizes(rows) }, texts: 1 };
-}
-
-/** Rows that a plan goes by where the others are still being counted. */
-const SAMPLE = 256;
-
-/** The sizes of all rows, or of a sample at equal distances while others are being counted. */
-async function knownSizes(rows: Rows): Promise<ExampleSizes> {
-  if (rows.sized === undefined || rows.count <= SAMPLE) {
-    await rows.sized?.();
-    return rows;
-  }
-  const sample = pickRows(
-    rows,
-    Array.from({ length: SAMPLE }, (_, i) => Math.floor(i * rows.count / SAMPLE)),
-  );
-  await sample.sized!();
-  return sample;
 }
 
 /** The plan of a run with a model without data. */
@@ -282,14 +239,6 @@ export async function openEvaluated(
   return evalData === undefined
     ? undefined
     : await openRunData({ ...flags, data: evalData, heldOut: 0 }, model, tokenizer, maxLength, opening);
-}
-
-/** What is held out: as asked, by default a tenth of the examples, and no more than a short evaluation takes. */
-export function heldOutOf(
-  { heldOut, evalData }: FinetuneFlags,
-): Pick<DataFlags, "heldOut" | "mostHeldOut"> {
-  if (heldOut !== undefined) return { heldOut };
-  return evalData === undefined ? { heldOut: 0.1, mostHeldOut: 128 } : { heldOut: 0 };
 }
 
 /** Without data: every row is full, and every token a label. */
