@@ -7,7 +7,7 @@ import { saveAdapter } from "../io/save_adapter.ts";
 import { type Combination, combine as combineAdapters, type Limit } from "../methods/mod.ts";
 import { choice, type Command, integer, names, number, onePath } from "./terminal/arguments.ts";
 import { checkOwn, UsageError } from "../tuning/usage_error.ts";
-import { checkAdapterSize } from "./adapter_size.ts";
+import { checkAdapterSize, tellsSize } from "./adapter_size.ts";
 import { rankText } from "./convert/adapter.ts";
 import {
   loadingOf,
@@ -18,6 +18,7 @@ import {
   outsideOption,
 } from "./load.ts";
 import { ADAPTERS_BASE, modelSource } from "./model_source.ts";
+import { shownAdvance } from "./terminal/advance.ts";
 import { print, printJson, showCount } from "./terminal/output.ts";
 
 const METHODS = ["cat", "svd", "linear", "magnitudePrune", "ties", "dare"] as const;
@@ -34,6 +35,7 @@ interface CombineFlags extends ModelFlags {
   readonly seed?: number;
   readonly force?: true;
   readonly overwrite?: true;
+  readonly quiet?: true;
   readonly json?: true;
 }
 
@@ -61,6 +63,7 @@ export function combine(program: Command): void {
     .option("--seed <n>", "of dare; default 0", integer(0))
     .option("--force", "write an adapter that is larger than its model")
     .option("--overwrite", "replace an existing output")
+    .option("--quiet", "do not show how far it is")
     .option("--json", "print JSON")
     .addHelpText(
       "after",
@@ -83,11 +86,17 @@ async function run(sources: readonly string[], flags: CombineFlags): Promise<voi
     const model = await modelOfAdapter(sources[0]!, opened.model);
     const adapters: Adapter[] = [];
     for (const source of sources) adapters.push(await loadAdapter(source, model, await loadingOf(flags)));
-    const combined = await combineAdapters(model, adapters, weights, how);
+    const combined = await shownAdvance(
+      flags,
+      "Combining",
+      "layers",
+      (advanced) => combineAdapters(model, adapters, weights, how, undefined, { advanced }),
+    );
     const format = output.endsWith(".gguf") ? "gguf" : "peft";
     checkAdapterSize(model, combined.adapter, {
       force: flags.force === true,
       change: how.method === "cat" ? "--method svd --rank 16" : "--rank or --error",
+      ...tellsSize(flags) && { output },
     });
     await place.write((path) => saveAdapter(path, combined.adapter, model, { format }));
     const parameters = leaves(combined.adapter.params).reduce((n, [, t]) => n + t.size, 0);

@@ -42,6 +42,7 @@ export function convert(program: Command): void {
     .option("--requantize", "allow weights that are quantized already, which loses precision twice")
     .option("--force", "write an adapter that is larger than its model")
     .option("--overwrite", "replace an existing target")
+    .option("--quiet", "do not show how far it is")
     .option("--json", "print JSON")
     .addHelpText(
       "after",

@@ -17,6 +17,8 @@ import { saveModel } from "../io/save_model.ts";
 import { loadTask } from "../io/task_file.ts";
 import { modelfile } from "./merge/modelfile.ts";
 import { choice, type Command, onePath } from "./terminal/arguments.ts";
+import { tellsSize } from "./adapter_size.ts";
+import { writtenBytes } from "./written_size.ts";
 import { UsageError } from "../tuning/usage_error.ts";
 import {
   methodFileOption,
@@ -27,7 +29,8 @@ import {
   outsideOption,
 } from "./load.ts";
 import { ADAPTERS_BASE, modelSource } from "./model_source.ts";
-import { note, print, printJson, showCount } from "./terminal/output.ts";
+import { shownAdvance } from "./terminal/advance.ts";
+import { note, print, printJson, showBytes, showCount } from "./terminal/output.ts";
 import { BITSANDBYTES, BLOCKS, PLAIN } from "./output_formats.ts";
 
 interface MergeFlags extends ModelFlags {
@@ -38,6 +41,7 @@ interface MergeFlags extends ModelFlags {
   readonly overwrite?: true;
   /** Write a Modelfile for a model of this name. */
   readonly ollama?: string;
+  readonly quiet?: true;
   readonly json?: true;
 }
 
@@ -67,6 +71,7 @@ export function merge(program: Command): void {
     )
     .option("--overwrite", "replace an existing output")
     .option("--ollama <name>", "also a Modelfile beside the .gguf, for ollama create")
+    .option("--quiet", "do not show how far it is")
     .option("--json", "print JSON")
     .addHelpText(
       "after",
@@ -104,7 +109,12 @@ async function run(flags: MergeFlags): Promise<void> {
     const dtype = flags.dtype ?? (base === undefined ? "same" : "f16");
     if (!flags.json) sayBase(flags, source, base);
     const adapter = await openAdapter(from, model, flags);
-    const loss = await mergeLoss(model, adapter, { dtype });
+    const loss = await shownAdvance(
+      flags,
+      "Merging",
+      "weights",
+      (advanced) => mergeLoss(model, adapter, { dtype, advanced }),
+    );
     const merged = mergeAdapter(model, adapter, {
       leaves: "lazy",
       dtype: dtype === "same" ? "same" : "f32",
@@ -113,7 +123,17 @@ async function run(flags: MergeFlags): Promise<void> {
     const recipe = flags.ollama === undefined
       ? undefined
       : modelfile(`./${basename(output)}`, opened.model.tokenizer);
-    await place.write((path) => saveModel(path, merged, dtype === "same" ? {} : { dtype }));
+    if (tellsSize(flags)) {
+      const size = writtenBytes(merged, dtype === "same" ? undefined : dtype);
+      note(`Writing ${output}: ${showBytes(size)} of weights`);
+    }
+    await shownAdvance(
+      flags,
+      `Writing ${output}`,
+      "weights",
+      (advanced) =>
+        place.write((path) => saveModel(path, merged, { ...dtype !== "same" && { dtype }, advanced })),
+    );
     if (recipe !== undefined) await writeTextAtomically(join(dirname(output), "Modelfile"), recipe);
     if (flags.json) {
       const { weights, ...total } = loss;

@@ -16,9 +16,12 @@ import { newOutput } from "../io/new_output.ts";
 import { saveModel } from "../io/save_model.ts";
 import { textRows } from "../train/mod.ts";
 import { choice, type Command, integer, names, onePath } from "./terminal/arguments.ts";
+import { tellsSize } from "./adapter_size.ts";
+import { writtenBytes } from "./written_size.ts";
 import { UsageError } from "../tuning/usage_error.ts";
 import { compareTypes, type TypeComparison } from "../train/quantization_comparison.ts";
 import { type ModelFlags, modelFlags, openModel } from "./load.ts";
+import { shownAdvance } from "./terminal/advance.ts";
 import { note, print, printJson, showBytes, table } from "./terminal/output.ts";
 import { BITSANDBYTES, BLOCKS, PLAIN } from "./output_formats.ts";
 
@@ -34,6 +37,7 @@ interface QuantizeFlags extends ModelFlags {
   readonly compare?: true;
   readonly text?: string;
   readonly tokens: number;
+  readonly quiet?: true;
   readonly json?: true;
 }
 
@@ -61,6 +65,7 @@ export function quantize(program: Command): void {
       "text for the perplexity; default generated conversations the embedded model never saw",
     )
     .option("--tokens <n>", "tokens of the text to read", integer(2), 4096)
+    .option("--quiet", "do not show how far it is")
     .option("--json", "print JSON")
     .addHelpText(
       "after",
@@ -88,7 +93,15 @@ async function store(flags: QuantizeFlags): Promise<void> {
       ...flags.targets && { targets: flags.targets },
       ...embeddingsOf(flags, output, opened.model),
     });
-    await place.write((path) => saveModel(path, small));
+    if (tellsSize(flags)) {
+      note(`Writing ${output}: ${showBytes(writtenBytes(small))} of weights, now ${showBytes(before)}`);
+    }
+    await shownAdvance(
+      flags,
+      `Writing ${output}`,
+      "weights",
+      (advanced) => place.write((path) => saveModel(path, small, { advanced })),
+    );
     const result = { output, type, bytesBefore: before, bytes: weightBytes(small) };
     if (flags.json) printJson(result);
     else {

@@ -1,6 +1,7 @@
 /** `saveModel`: saves a model as a Hugging Face folder or a GGUF file. */
 import { mkdir } from "node:fs/promises";
 import {
+  type Advancing,
   allEdits,
   byteLength,
   bytesOf,
@@ -33,7 +34,7 @@ import { copyTokenizer, ggufVocabulary } from "./tokenizer_files.ts";
 import { typeError } from "../errors/error.ts";
 
 /** Options of `saveModel`. */
-export interface SaveModelOptions {
+export interface SaveModelOptions extends Advancing {
   /**
    * Dtype of the weights. Default: unchanged, with dtypes that the format lacks dequantized to f32; in a
    * folder, vectors are stored in the model's 16-bit dtype where that is exact. With a block type (GGUF only)
@@ -100,7 +101,8 @@ function checkPlaces({ spec, weights, config }: Model): void {
   }
 }
 
-async function saveFolder(folder: string, model: Model, { dtype, card }: SaveModelOptions): Promise<void> {
+async function saveFolder(folder: string, model: Model, options: SaveModelOptions): Promise<void> {
+  const { dtype, card } = options;
   if (dtype !== undefined && !["f32", "f16", "bf16"].includes(dtype)) {
     throw typeError(
       "CANNOT_SAVE",
@@ -113,10 +115,12 @@ async function saveFolder(folder: string, model: Model, { dtype, card }: SaveMod
   const untied = new Set(untiedHeads(model));
   const main = mainDtype(model, quantized?.paths);
   const tensors: SafetensorsInput[] = [];
+  const passed = counting(model, options);
   for (const [path, leaf] of weightLeaves(model.weights)) {
     const name = savedName(path);
     if (quantized?.paths.has(path)) {
       const bytes = await bytesOf(leaf);
+      passed();
       const stored = {
         name,
         dtype: leaf.dtype,
@@ -132,7 +136,7 @@ async function saveFolder(folder: string, model: Model, { dtype, card }: SaveMod
       const plain = dtype ?? (await isExactly(leaf, main) ? main : own);
       // The config will say that it is untied, so its scores are no longer scaled.
       const factor = untied.has(path) ? tiedScale : 1;
-      tensors.push(writable(name, leaf, plain, isStoredTransposed(model.spec, path), factor));
+      tensors.push(writable(name, leaf, plain, isStoredTransposed(model.spec, path), passed, factor));
     }
   }
   await mkdir(folder, { recursive: true });
@@ -145,13 +149,15 @@ async function saveFolder(folder: string, model: Model, { dtype, card }: SaveMod
   await writeTextAtomically(`${folder}/README.md`, modelCard({ base: model.source, ofBase, ...card }));
 }
 
-async function saveGguf(path: string, model: Model, { dtype }: SaveModelOptions): Promise<void> {
+async function saveGguf(path: string, model: Model, options: SaveModelOptions): Promise<void> {
+  const { dtype } = options;
+  const passed = counting(model, options);
   const tensors = weightLeaves(model.weights).map(([name, leaf]): GgufInput => {
     const own = isQuantized(leaf.dtype) && !isGguf(leaf.dtype) ? "f32" : leaf.dtype;
     const wanted = dtype ?? own;
-    if (leaf.shape.length < 2 && isQuantized(wanted)) return writable(name, leaf, "f32", false);
+    if (leaf.shape.length < 2 && isQuantized(wanted)) return writable(name, leaf, "f32", false, passed);
     const inOut = isStoredTransposed(model.spec, name);
-    return { ...writable(name, leaf, wanted, inOut), transposed: inOut && isQuantized(wanted) };
+    return { ...writable(name, leaf, wanted, inOut, passed), transposed: inOut && isQuantized(wanted) };
   });
   const { fields, tensors: laidOut } = ggufContent(
     configOf(model, undefined, undefined),
@@ -255,8 +261,22 @@ function torchName(dtype: DType): "bfloat16" | "float16" | "float32" {
   return dtype === "bf16" ? "bfloat16" : dtype === "f16" ? "float16" : "float32";
 }
 
-/** A leaf that is converted when it is written. */
-function writable(name: string, leaf: Tensor, dtype: DType, inOut: boolean, factor = 1): WritableTensor {
+/** Says after each weight how many there are. */
+function counting({ weights }: Model, { advanced }: Advancing): () => void {
+  const total = weightLeaves(weights).length;
+  let done = 0;
+  return () => advanced?.(++done, total);
+}
+
+/** A leaf that is converted when it is written; `passed` is called when it has been. */
+function writable(
+  name: string,
+  leaf: Tensor,
+  dtype: DType,
+  inOut: boolean,
+  passed: () => void,
+  factor = 1,
+): WritableTensor {
   const shape = castWeightShape(leaf, dtype, inOut);
   return {
     name,
@@ -264,12 +284,17 @@ function writable(name: string, leaf: Tensor, dtype: DType, inOut: boolean, fact
     shape,
     byteLength: byteLength(dtype, shape),
     read: async () => {
-      if (dtype === leaf.dtype && factor === 1) return await bytesOf(leaf);
-      const scaled = (): Tensor => factor === 1 ? leaf : multiply(castTo(leaf, "f32"), factor);
-      const converted = transiently(() => scope(() => castWeight(scaled(), dtype, inOut)));
-      const bytes = await bytesOf(converted);
-      converted.storage.free();
+      const bytes = await converted();
+      passed();
       return bytes;
     },
   };
+  async function converted(): Promise<Uint8Array<ArrayBuffer>> {
+    if (dtype === leaf.dtype && factor === 1) return await bytesOf(leaf);
+    const scaled = (): Tensor => factor === 1 ? leaf : multiply(castTo(leaf, "f32"), factor);
+    const cast = transiently(() => scope(() => castWeight(scaled(), dtype, inOut)));
+    const bytes = await bytesOf(cast);
+    cast.storage.free();
+    return bytes;
+  }
 }

@@ -13,7 +13,8 @@ import { UsageError } from "../../tuning/usage_error.ts";
 import type { ConvertFlags } from "./flags.ts";
 import { loadingOf, openModel } from "../load.ts";
 import { modelSource } from "../model_source.ts";
-import { checkAdapterSize } from "../adapter_size.ts";
+import { checkAdapterSize, tellsSize } from "../adapter_size.ts";
+import { shownAdvance } from "../terminal/advance.ts";
 import { note, print, printJson, showCount } from "../terminal/output.ts";
 import { formatFor } from "../output_formats.ts";
 
@@ -47,9 +48,18 @@ export async function convertAdapter(
       ...flags.name !== undefined && { name: flags.name },
     });
     const limit = limitOf(flags);
-    const cut = limit === undefined ? undefined : await toLora(model, adapter, limit);
+    const cut = limit === undefined ? undefined : await shownAdvance(
+      flags,
+      "Factorizing",
+      "layers",
+      (advanced) => toLora(model, adapter, limit, { advanced }),
+    );
     const written = cut?.adapter ?? adapter;
-    checkAdapterSize(model, written, { force: flags.force === true, change: "--rank or --error" });
+    checkAdapterSize(model, written, {
+      force: flags.force === true,
+      change: "--rank or --error",
+      ...tellsSize(flags) && { output: target },
+    });
     await place.write(async (path) =>
       await saveAdapter(path, written, model, { format, ...await ownOf(flags) })
     );

@@ -11,5 +11,6 @@ export interface ConvertFlags extends ModelFlags {
   readonly requantize?: true;
   readonly force?: true;
   readonly overwrite?: true;
+  readonly quiet?: true;
   readonly json?: true;
 }

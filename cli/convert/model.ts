@@ -1,5 +1,6 @@
 /** `graft convert` of models: Hugging Face folders, plain or as in bitsandbytes, and GGUF files. */
 import {
+  type Advancing,
   type DType,
   isGguf,
   isQuantized,
@@ -14,8 +15,11 @@ import { newOutput } from "../../io/new_output.ts";
 import { saveModel } from "../../io/save_model.ts";
 import { UsageError } from "../../tuning/usage_error.ts";
 import type { ConvertFlags } from "./flags.ts";
+import { tellsSize } from "../adapter_size.ts";
 import { openModel } from "../load.ts";
-import { print, printJson, showBytes } from "../terminal/output.ts";
+import { writtenBytes } from "../written_size.ts";
+import { shownAdvance } from "../terminal/advance.ts";
+import { note, print, printJson, showBytes } from "../terminal/output.ts";
 import { BITSANDBYTES, BLOCKS, formatFor, PLAIN } from "../output_formats.ts";
 import { typeError } from "../../errors/error.ts";
 
@@ -47,12 +51,20 @@ export async function convertModel(
   const format = formatOf(found, target, flags);
   const asked = dtypeOf(format, found, flags);
   const place = newOutput(target, flags.overwrite ?? false);
-  const opened = await openModel({ ...flags, model: source });
+  const opened = await openModel({ ...flags, model: source }, { leaves: "lazy" });
   try {
     const { model } = opened;
     const dtype = asked ?? (holds(model, format) ? undefined : "f16");
     if (dtype !== undefined && !flags.requantize) checkTwice(model, dtype);
-    await place.write((path) => write(path, model, format, dtype));
+    if (tellsSize(flags)) {
+      note(`Writing ${target}: ${showBytes(writtenBytes(model, dtype))} of weights`);
+    }
+    await shownAdvance(
+      flags,
+      `Writing ${target}`,
+      "weights",
+      (advanced) => place.write((path) => write(path, model, format, dtype, advanced)),
+    );
     const made = await inspectPath(place.path);
     const bytes = "bytes" in made ? made.bytes : 0;
     const stored = dtype ?? "as stored";
@@ -112,18 +124,29 @@ function checkTwice(model: Model, dtype: DType): void {
   );
 }
 
-async function write(path: string, model: Model, format: Format, dtype: DType | undefined): Promise<void> {
+async function write(
+  path: string,
+  model: Model,
+  format: Format,
+  dtype: DType | undefined,
+  advanced: NonNullable<Advancing["advanced"]>,
+): Promise<void> {
   if (format !== "bitsandbytes" || dtype === undefined) {
-    return await saveModel(path, model, dtype === undefined ? {} : { dtype });
+    return await saveModel(path, model, { ...dtype !== undefined && { dtype }, advanced });
   }
   // A bitsandbytes folder has no blocks, so embeddings in blocks become f16.
   const coded = [...model.spec.embeddings, ...model.spec.heads].some((place) => {
     const leaf = lookup(model.weights, `${place.path}.weight`);
     return leaf instanceof Tensor && isQuantized(leaf.dtype);
   });
-  const small = quantize(model, { dtype, requantize: true, ...coded && { embeddings: "f16" } });
+  const small = quantize(model, {
+    dtype,
+    leaves: "lazy",
+    requantize: true,
+    ...coded && { embeddings: "f16" },
+  });
   try {
-    await saveModel(path, small);
+    await saveModel(path, small, { advanced });
   } finally {
     small.dispose();
   }

@@ -1,7 +1,7 @@
 /**
  * How far work has come that has no loss to show: "Tokenizing 12,000 of 100,000 rows, 3 min left". Work that takes no longer
- * than two seconds shows nothing. On standard error: one line that is written over on a terminal, a line every five seconds
- * otherwise.
+ * than two seconds shows nothing. On standard error: on a terminal one line that is written over, as wide as that, with a bar
+ * where there is room; a line every five seconds otherwise.
  */
 import process from "node:process";
 import { isTerminal } from "../../platform/streams.ts";
@@ -49,12 +49,23 @@ export function counter(
       const text = `${what} ${showCount(done)}${of} ${units}${left}`;
       if (!here.isTerminal) return here.note(text);
       isShown = true;
-      here.write(`\r\x1b[K${text.slice(0, here.width - 1)}`);
+      const room = here.width - 2 - text.length;
+      const shown = total === undefined || room < 8 ? text : `${bar(done / total, room)} ${text}`;
+      here.write(`\r\x1b[K${shown.slice(0, here.width - 1)}`);
     },
     stop: () => {
       if (isShown) here.write("\r\x1b[K");
     },
   };
+}
+
+/** Shows nothing. */
+export const NOTHING: Counter = { at: () => {}, stop: () => {} };
+
+/** A bar of so many columns, in the signs of the training's. */
+function bar(share: number, columns: number): string {
+  const full = Math.round(Math.min(1, share) * columns);
+  return "█".repeat(full) + "░".repeat(columns - full);
 }
 
 /** Milliseconds: of work that shows nothing, and between two changes on a terminal and elsewhere. */

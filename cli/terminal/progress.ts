@@ -4,7 +4,7 @@
  */
 import { Presets, SingleBar } from "cli-progress";
 import process from "node:process";
-import { type Counter, counter } from "./counter.ts";
+import { type Counter, counter, NOTHING } from "./counter.ts";
 import { note, showSeconds } from "./output.ts";
 import { isTerminal } from "../../platform/streams.ts";
 
@@ -30,8 +30,6 @@ export function progress(total: number, done: number, how: "auto" | "quiet" = "a
   if (how === "quiet") return { step: () => {}, say: note, meanwhile: () => NOTHING, stop: () => {} };
   return isTerminal(2) ? bar(total, done) : lines(total, done);
 }
-
-const NOTHING: Counter = { at: () => {}, stop: () => {} };
 
 /** The most columns that stand beside the bar: "123456/123456 steps · loss 12.3456 · 12345 tokens/s · 12 h 34 min left". */
 const WORDS = 72;

@@ -13,6 +13,7 @@ import { concat, equal, multiply, reshape, subtract, sum, sumOfSquares } from ".
 import { castWeight, isStoredTransposed } from "../trees/matrix_layout.ts";
 import { merge, type MergeOptions, storedAs } from "./merge.ts";
 import type { Adapter } from "./method.ts";
+import type { Advancing } from "../options/advancing.ts";
 import type { Model } from "../trees/model.ts";
 import { lookup, weightLeaves } from "../trees/weights.ts";
 
@@ -52,21 +53,24 @@ type Sums = readonly [error: number, update: number, unchanged: number, entries:
 export async function mergeLoss<P extends Tree>(
   model: Model,
   adapter: Adapter<P>,
-  options: MergeOptions = {},
+  options: MergeOptions & Advancing = {},
 ): Promise<MergeLoss> {
   const exact = merge(model, adapter, { leaves: "lazy" });
   try {
     const weights: (UpdateLoss & { path: string; dtype: DType })[] = [];
     let all: Sums = [0, 0, 0, 0];
-    for (const [path, merged] of weightLeaves(exact.weights)) {
+    const changed = weightLeaves(exact.weights).filter(([path, merged]) =>
+      lookup(model.weights, path) !== merged
+    );
+    for (const [path, merged] of changed) {
       const found = lookup(model.weights, path);
-      if (found === merged) continue;
       const before = found ?? tiedTo(model, path);
       const dtype = storedAs(path, merged, model, options);
       const inOut = isStoredTransposed(model.spec, path);
       const part = await sumsOf(before instanceof Tensor ? before : undefined, merged, dtype, inOut);
       weights.push({ path, dtype, ...lossOf(part) });
       all = [all[0] + part[0], all[1] + part[1], all[2] + part[2], all[3] + part[3]];
+      options.advanced?.(weights.length, changed.length);
     }
     return { ...lossOf(all), weights };
   } finally {

@@ -15,6 +15,7 @@
  */
 import {
   type Adapter,
+  type Advancing,
   dispose,
   type Factors,
   fold,
@@ -94,6 +95,7 @@ export async function combine(
   weights: readonly number[],
   how: Combination = { method: "cat" },
   name?: string,
+  options: Advancing = {},
 ): Promise<Approximation> {
   check(adapters, weights, how);
   const updates = adapters.map((adapter) => weightUpdates(model, adapter));
@@ -109,9 +111,9 @@ export async function combine(
       ),
     }))
     .filter(({ parts }) => parts.length > 0);
-  if (how.method === "cat") return await concatenated(places, name);
+  if (how.method === "cat") return await concatenated(places, name, options);
   const limit = how.limit ?? { error: 0 };
-  return await approximate(places.map((layer) => combined(layer, how)), limit, name);
+  return await approximate(places.map((layer) => combined(layer, how)), limit, name, options);
 }
 
 /** ΔW_k of a layer with its weight. */
@@ -127,7 +129,11 @@ interface Layer {
   readonly parts: readonly Part[];
 }
 
-async function concatenated(layers: readonly Layer[], name?: string): Promise<Approximation> {
+async function concatenated(
+  layers: readonly Layer[],
+  name: string | undefined,
+  { advanced }: Advancing,
+): Promise<Approximation> {
   const results: (Factors & { readonly place: MatrixPlace; readonly error: number })[] = [];
   for (const { place, parts } of layers) {
     const each: (Factors & { readonly error: number })[] = [];
@@ -144,6 +150,7 @@ async function concatenated(layers: readonly Layer[], name?: string): Promise<Ap
       error: Math.max(...each.map(({ error }) => error)),
     });
     if (each.length > 1) dispose(each); // a single part is its own sum
+    advanced?.(results.length, layers.length);
   }
   return {
     adapter: adapterOf(results, name),

@@ -7,6 +7,7 @@
  */
 import {
   type Adapter,
+  type Advancing,
   dispose,
   type Factors,
   type MatrixPlace,
@@ -67,8 +68,9 @@ export async function toLora<P extends Tree>(
   model: Model,
   adapter: Adapter<P>,
   limit: Limit,
+  options: Advancing = {},
 ): Promise<Approximation> {
-  return await approximate(weightUpdates(model, adapter), limit, adapter.name);
+  return await approximate(weightUpdates(model, adapter), limit, adapter.name, options);
 }
 
 /** An update of a layer whose matrix may be asynchronous. */
@@ -81,10 +83,14 @@ export async function approximate(
   updates: readonly AnyUpdate[],
   limit: Limit,
   name?: string,
+  { advanced }: Advancing = {},
 ): Promise<Approximation> {
   check(limit);
   const layers: Cut[] = [];
-  for (const update of updates) layers.push(await cut(update, limit));
+  for (const update of updates) {
+    layers.push(await cut(update, limit));
+    advanced?.(layers.length, updates.length);
+  }
   const total = layers.reduce((sum, layer) => sum + layer.whole, 0);
   return {
     adapter: adapterOf(layers, name),

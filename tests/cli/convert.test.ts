@@ -42,6 +42,16 @@ Deno.test("graft convert takes an adapter from PEFT to GGUF and back, with PEFT'
   const there = await graft(["convert", `${GOLDEN}peft_folders/random`, file, "-m", BASE]);
   assert.equal(there.code, 0, there.err);
   assert.match(there.out, /a\.gguf: lora, 504 parameters, as gguf\n$/);
+  assert.match(there.err, /Writing .*a\.gguf: 2\.02 kB\n/); // 504 numbers of four bytes
+  const quiet = await graft([
+    "convert",
+    `${GOLDEN}peft_folders/random`,
+    `${folder.path}/q.gguf`,
+    "-m",
+    BASE,
+    "--quiet",
+  ]);
+  assert.equal(quiet.err.includes("Writing"), false, quiet.err);
   assert.match(there.err, /The adapter names ".*llama_lora\/base" as its base; here it is put on/);
   const [ours, theirs] = [openGguf(file), openGguf(`${GOLDEN}gguf_adapter/random.gguf`)];
   for (const [name, t] of theirs.tensors) assert.deepEqual(ours.tensors.get(name)!.read(), t.read(), name);

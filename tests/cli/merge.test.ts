@@ -1,6 +1,9 @@
 /** `graft merge`: merged files give PEFT's logits, the report says what rounding took, and bases are named. */
 import assert from "node:assert/strict";
 import { forward, mergeLoss, type Model, read, weightLeaves } from "../../core/mod.ts";
+import { showBytes } from "../../cli/terminal/output.ts";
+import { openGguf } from "../../formats/gguf.ts";
+import { openSafetensors } from "../../formats/safetensors.ts";
 import { loadAdapter } from "../../io/load_adapter.ts";
 import { loadModel } from "../../io/load_model.ts";
 import batch from "../oracles/golden/llama_lora/batch.json" with { type: "json" };
@@ -23,6 +26,14 @@ Deno.test("graft merge writes a folder and a GGUF file with PEFT's logits", asyn
     const path = `${folder.path}/${output}`;
     const ran = await graft(["merge", "-m", from, "-a", `${GOLDEN}llama_lora/${name}`, "-o", path]);
     assert.equal(ran.code, 0, ran.err);
+    // The size is said before, and is that of the weights.
+    const written = path.endsWith(".gguf") ? openGguf(path) : openSafetensors(`${path}/model.safetensors`);
+    const bytes = [...written.tensors.values()].reduce((sum, { byteLength }) => sum + byteLength, 0);
+    written.close();
+    assert.ok(
+      ran.err.includes(`Writing ${path}: ${showBytes(bytes)} of weights\n`),
+      `${bytes} bytes: ${ran.err}`,
+    );
     assert.match(
       ran.out,
       /merged into \d+ weights, stored in the model's own dtypes\nlost to rounding: 0\.00 % /,

@@ -71,6 +71,16 @@ Deno.test("saveModel() writes the weights that were loaded", () =>
     assert.deepEqual(configAt(`${folder}/out`), { ...config, dtype: "float32" });
   }));
 
+for (const output of ["out", "out.gguf"]) {
+  Deno.test(`saveModel() says after each weight how many are written: ${output}`, () =>
+    withBase("peft_folders/bases/qwen2", async (model, folder) => {
+      const total = weightLeaves(model.weights).length;
+      const told: (readonly number[])[] = [];
+      await saveModel(`${folder}/${output}`, model, { advanced: (done, of) => told.push([done, of]) });
+      assert.deepEqual(told, Array.from({ length: total }, (_, i) => [i + 1, total]));
+    }));
+}
+
 for (const name of ["head_tied", "embedding_tied", "save_head_tied", "gpt2_embedding", "head_t5"]) {
   Deno.test(`saveModel() gives a merged head a matrix of its own: ${name}`, async () => {
     const { base } = JSON.parse(Deno.readTextFileSync(`${GOLDEN}peft_folders/${name}/case.json`));

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { counter } from "../../../cli/terminal/counter.ts";
 
 /** Counts 100 units, each of which takes so many milliseconds. */
-function counted(milliseconds: number, isTerminal: boolean) {
+function counted(milliseconds: number, isTerminal: boolean, width = 30) {
   let time = 1000;
   const [written, noted]: [string[], string[]] = [[], []];
   const shown = counter("Tokenizing", 100, "rows", {
@@ -11,7 +11,7 @@ function counted(milliseconds: number, isTerminal: boolean) {
     isTerminal,
     write: (text) => void written.push(text),
     note: (text) => void noted.push(text),
-    width: 30,
+    width,
   });
   for (let done = 1; done <= 100; done++) {
     time += milliseconds;
@@ -42,4 +42,10 @@ Deno.test("counter() prints a line every five seconds elsewhere", () => {
     "Tokenizing 17 of 100 rows, 10 s left",
     "Tokenizing 59 of 100 rows, 5 s left",
   ]);
+});
+
+Deno.test("counter() fills the rest of the terminal's line with a bar", () => {
+  const { written } = counted(100, true, 60);
+  assert.equal(written[0], "\r\x1b[K█████░░░░░░░░░░░░░░░░░░ Tokenizing 20 of 100 rows, 8 s left");
+  assert.equal(written[0]!.length - "\r\x1b[K".length, 59);
 });
