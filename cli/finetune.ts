@@ -86,7 +86,7 @@ export function finetune(program: Command): void {
     .addOption(rare(momentary(new Option("--schema", "print the JSON Schema of run files, and stop"))))
     .addOption(rare(new Option("--keep-checkpoint", "keep the last checkpoint of a finished run")))
     .addOption(rare(momentary(new Option("--overwrite", "replace --output when the new run is done"))))
-    .addOption(momentary(new Option("--plan", "print the memory that the run takes, and stop")))
+    .addOption(momentary(new Option("--plan", "print the memory, time and disk that it takes, and stop")))
     .addOption(
       rare(momentary(option("--config <file>", "plan for a model of which only config.json is here"))),
     )

@@ -95,6 +95,7 @@ export { firstLossScale, type LossScale, type LossScaleOptions, nextLossScale } 
 export * from "./evaluate.ts";
 export { type Fisher, fisher, type FisherOptions } from "../core/mod.ts";
 export * from "./plan.ts";
+export * from "./plan_options.ts";
 export type { RowSize } from "./placeholder_rows.ts";
 export * from "./generated_scores.ts";
 export * from "./labelled_examples.ts";

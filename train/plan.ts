@@ -6,37 +6,23 @@
  */
 import {
   type Adapter,
-  dispose,
+  byteLength,
   graft,
   leaves,
   memory,
   type Model,
-  nest,
-  overlay,
   resetPeak,
-  scope,
-  type Synchronous,
-  type Tensor,
   tensorsIn,
   trainable,
   type Tree,
 } from "../core/mod.ts";
-import { byteLength } from "../core/mod.ts";
-import { planEpoch } from "./batches.ts";
-import type { ExampleSizes, MicroBatch } from "./micro_batch.ts";
+import type { MicroBatch } from "./micro_batch.ts";
 import { heldOutLoss } from "./evaluate.ts";
-import { startTraining } from "./loop.ts";
-import type { TrainOptions } from "./training.ts";
-import { type Moments, resident, updateLeaf } from "./moments.ts";
-import { freshSlots, type Optimizer, type Slots } from "./optimizer.ts";
-import { placeholderRows, type RowSize } from "./placeholder_rows.ts";
-import { mostTokens } from "./pieces.ts";
-import { pickRows, type Rows } from "./rows.ts";
-import { fold, key } from "../tensor/key.ts";
+import { placeholderRows } from "./placeholder_rows.ts";
+import type { PlanOptions, RowSizes } from "./plan_options.ts";
+import { epochSteps, paddedTokens, plannedRows, plannedStep } from "./planned_step.ts";
+import type { Rows } from "./rows.ts";
 import { typeError } from "../errors/error.ts";
-
-/** Sizes of rows, and what of them must stay together. */
-export type RowSizes = ExampleSizes & Pick<Rows, "together" | "textsInRow">;
 
 /** Peak memory of a run, in bytes. */
 export interface MemoryPlan {
@@ -54,21 +40,6 @@ export interface MemoryPlan {
   readonly total: number;
   /** Optimizer state outside compute memory (paged): host memory or disk. Not in the total. */
   readonly paged: number;
-}
-
-/** Options of a plan: the training options and further information on the run. */
-export interface PlanOptions extends Omit<TrainOptions, "moments"> {
-  /** The update rule. */
-  readonly optimizer: Optimizer;
-  /** Where the optimizer state is stored. */
-  readonly state: "resident" | "paged";
-  /**
-   * The evaluation between steps, while the optimizer state is held: longer rows may need more memory than
-   * training.
-   */
-  readonly evaluated?: ExampleSizes & { readonly batchSize: number };
-  /** Rows of given sizes, where they are not of the model's kind of label. */
-  readonly rowsOf?: (sizes: readonly RowSize[]) => Rows;
 }
 
 /**
@@ -150,26 +121,13 @@ function largestBatches(
   sizes: RowSizes,
   options: PlanOptions,
 ): { readonly batches: readonly Rows[]; readonly passes: number } {
-  const { batching, accumulate = 1 } = options;
-  const pieceTokens = mostTokens(sizes, options.pieceTokens);
-  const order = { batching, accumulate, pieceTokens, key: fold(key(options.seed ?? 0), "order") };
-  const steps = planEpoch(sizes, order, 0).map((step) => step.microBatches);
+  const steps = epochSteps(sizes, options, 0).map((step) => step.microBatches);
   const batches = steps.flat();
-  const lengthOf = (row: readonly number[]): number => row.reduce((n, i) => n + sizes.lengths[i]!, 0);
-  const padded = ({ rows }: MicroBatch): number => rows.length * Math.max(...rows.map(lengthOf));
   const most = (measure: (batch: MicroBatch) => number): MicroBatch =>
     batches.reduce((a, b) => measure(b) > measure(a) ? b : a);
-  const chosen = new Set([most(padded), most((batch) => batch.targets)]);
-  const { rowsOf = (sizes) => placeholderRows(model, sizes) } = options;
+  const chosen = new Set([most((batch) => paddedTokens(batch, sizes)), most((batch) => batch.targets)]);
   return {
-    batches: [...chosen].map(({ rows }) =>
-      rowsOf(
-        rows.map((row) => ({
-          length: lengthOf(row),
-          targets: row.reduce((n, i) => n + sizes.targets[i]!, 0),
-        })),
-      )
-    ),
+    batches: [...chosen].map((batch) => plannedRows(model, batch, sizes, options)),
     passes: Math.max(...steps.map((passes) => passes.length)),
   };
 }
@@ -180,22 +138,9 @@ async function peakOf<P extends Tree>(
   batch: Rows,
   options: PlanOptions,
 ): Promise<number> {
-  const { accumulate = 1, optimizer, state, evaluated, rowsOf: _, ...rest } = options;
-  // Every pass of the step is this one.
-  const repeated = pickRows(
-    batch,
-    Array.from({ length: accumulate * batch.count }, (_, n) => n % batch.count),
-  );
+  const { evaluated } = options;
   const others = memory(model.backend).live - bytesOfAll([model.weights, adapter.params]);
-  const run = await startTraining(model, adapter, repeated, {
-    ...rest,
-    accumulate,
-    pieceTokens: Infinity,
-    batching: batchesOf(options, batch),
-    epochs: 1,
-    maxSteps: 1,
-    moments: (params) => state === "resident" ? resident(optimizer, params) : pagedShapes(optimizer),
-  });
+  const run = await plannedStep(model, adapter, batch, options);
   // A run frees the parameters that it started from, but here they are still needed for the next batch.
   const started = bytesOfAll(adapter.params);
   resetPeak();
@@ -210,35 +155,6 @@ async function peakOf<P extends Tree>(
   const { peak } = memory(model.backend);
   run.dispose();
   return peak - others - started;
-}
-
-/** One example per row, whatever it was made of; packed rows keep the tensor that separates their texts. */
-function batchesOf({ batching }: PlanOptions, batch: Rows): PlanOptions["batching"] {
-  if (batching.kind === "buckets") return { kind: "buckets", batchSize: batch.count };
-  const maxLength = Math.max(...Array.from(batch.lengths));
-  return { kind: "packing", batchSize: batch.count, maxLength };
-}
-
-/** The paged optimizer's use of compute memory, without its host memory: state of one parameter at a time. */
-function pagedShapes(optimizer: Optimizer): Moments {
-  const nothing = Promise.resolve();
-  return {
-    optimizer,
-    bytes: () => ({ resident: 0, host: 0, disk: 0 }),
-    apply: (params, gradients, options) => {
-      const updated = leaves(gradients).map(([path, gradient]): readonly [string, Tensor] => {
-        const next = scope((): Synchronous<{ readonly leaf: Tensor; readonly slots: Slots }> =>
-          updateLeaf(optimizer, params, path, gradient, freshSlots(optimizer, gradient), options)
-        );
-        dispose(next.slots);
-        return [path, next.leaf];
-      });
-      return Promise.resolve(overlay(params, nest(updated) as Tree));
-    },
-    async *save() {},
-    restore: () => nothing,
-    dispose: () => {},
-  };
 }
 
 function bytesOfAll(value: unknown): number {

@@ -1,7 +1,8 @@
-/** `graft finetune --plan`: the memory of a run, before any work. */
+/** `graft finetune --plan`: the memory, the time and the disk of a run, before any work. */
 import {
   adapt,
   type Adapter,
+  type Backend,
   dispose,
   type Model,
   type ModelConfig,
@@ -14,43 +15,25 @@ import { checkpointShapes, configShapes } from "../../io/model_shapes.ts";
 import { loadTokenizerOf } from "../../io/load_model.ts";
 import { freshModules } from "../../io/task_head.ts";
 import { environmentVariable } from "../../platform/environment.ts";
-import { embed, type Task } from "../../models/mod.ts";
-import {
-  type ExampleSizes,
-  groupRowsFrom,
-  type MemoryPlan,
-  objectiveGradients,
-  planMemory,
-  ranking,
-} from "../../train/mod.ts";
+import type { Task } from "../../models/mod.ts";
+import { type ExampleSizes, type MemoryPlan, planMemory } from "../../train/mod.ts";
 import { type Data, rowLength } from "../data.ts";
 import type { OpeningOptions } from "../tokenizing/text_rows.ts";
 import { openRunData } from "./preference_data.ts";
 import { commandLineOf } from "../../tuning/chosen_method.ts";
 import { plannedAdapter, plannedBase } from "../../tuning/planned_adapter.ts";
-import {
-  batchingOf,
-  type ChosenFlags,
-  chosenFlags,
-  type FinetuneFlags,
-  optimizerName,
-  optimizerOf,
-  passesOf,
-  quantizationOf,
-  rateOf,
-} from "./settings.ts";
+import { planOptions, rowSizes } from "./plan_options.ts";
+import { diskOf, type RunTime, showTime, timeOf, whyNotTimed } from "./plan_time.ts";
+import { type ChosenFlags, chosenFlags, type FinetuneFlags, quantizationOf } from "./settings.ts";
 import { taskFor } from "./task.ts";
-import { type DtypeFlags, dtypeOf, localShapes, withBackend } from "../load.ts";
+import { type DtypeFlags, dtypeOf, localShapes, openBackend, withBackend } from "../load.ts";
 import { modelSource } from "../model_source.ts";
 import { UsageError } from "../../tuning/usage_error.ts";
 import { Exit } from "../terminal/arguments.ts";
 import { changesOf, cutRows } from "./fitting_changes.ts";
 import { heldOutOf, type PlannedSizes, plannedSizes } from "./planned_sizes.ts";
-import { note, print, printJson, showBytes, table } from "../terminal/output.ts";
+import { print, printJson, showBytes, table } from "../terminal/output.ts";
 import { failure } from "../../errors/error.ts";
-
-/** The memory that WebAssembly can address. */
-const WASM_LIMIT = 2 ** 32;
 
 /** Prints the plan: of many processes the first one's, which is that of each, for all hold the model and compute a piece at a time. */
 export async function planRun(given: FinetuneFlags): Promise<void> {
@@ -72,19 +55,36 @@ export async function planRun(given: FinetuneFlags): Promise<void> {
   const model = base.shapes;
   const maxLength = rowLength(flags, model);
   const sizes = source === undefined || data === undefined
-    ? { train: fullRows(flags.batchSize, maxLength), texts: 1 }
+    ? { train: fullRows(flags.batchSize * flags.accumulate, maxLength), texts: 1 }
     : await sizesOf(source, model, { ...flags, data }, maxLength);
   const plan = await planOf(model, flags, sizes, maxLength, base.fresh);
+  const disk = diskOf(plan, sizes);
   const { memory } = flags;
   const fits = memory === undefined ? undefined : plan.total <= memory;
+  const time = fits === false
+    ? { why: "it does not fit" }
+    : processes > 1
+    ? { why: `${processes} processes share it` }
+    : await timeHere(flags, model, plan, sizes, maxLength, base.fresh);
   const changes = fits === false ? await fittingChanges(flags, source, task, sizes, maxLength, memory!) : [];
   if (flags.json === true) {
-    const each = processes > 1 && { processes };
-    printJson({ ...plan, ...each, ...memory !== undefined && { memory, fits, ...!fits && { changes } } });
+    const each = { ...processes > 1 && { processes }, ..."time" in time ? time : { untimed: time.why } };
+    printJson({
+      ...plan,
+      disk,
+      ...each,
+      ...memory !== undefined && { memory, fits, ...!fits && { changes } },
+    });
     if (fits === false) throw new Exit(1);
     return;
   }
   print(showPlan(plan));
+  print(
+    "time" in time
+      ? showTime(time.time, flags, data !== undefined)
+      : `Time: not measured, because ${time.why}`,
+  );
+  print(`Disk: ${showBytes(disk)} at most, checkpoints and result`);
   if (processes > 1) {
     print(
       `Each of the ${processes} processes needs this, ${showBytes(processes * plan.total)} on one machine`,
@@ -92,9 +92,6 @@ export async function planRun(given: FinetuneFlags): Promise<void> {
   }
   if (memory !== undefined) {
     print(`${fits ? "Fits" : "Does not fit"} in ${showBytes(memory)}: ${showBytes(plan.total)} are needed`);
-  }
-  if (plan.total > WASM_LIMIT && (await withBackend(flags)).backend === "wasm") {
-    note(`The wasm backend holds ${showBytes(WASM_LIMIT)} at most: this run needs another backend`);
   }
   if (fits !== false) return;
   print(
@@ -105,6 +102,37 @@ export async function planRun(given: FinetuneFlags): Promise<void> {
       ),
   );
   throw new Exit(1);
+}
+
+/** Seconds that measuring a run's time should take at most. */
+const BUDGET = 20;
+
+/** The time of the run on this machine, or why it is not known. */
+async function timeHere(
+  given: ChosenFlags,
+  model: Model,
+  plan: MemoryPlan,
+  sizes: PlannedSizes,
+  maxLength: number,
+  fresh: readonly string[],
+): Promise<{ readonly time: RunTime } | { readonly why: string }> {
+  // --memory is what to compare with, no budget of the backend.
+  const { memory: _, ...rest } = await withBackend(given);
+  let backend: Backend;
+  try {
+    backend = await openBackend(rest);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    return { why: `of this: ${error.message}` };
+  }
+  try {
+    const why = whyNotTimed(plan, backend);
+    if (why !== undefined) return { why };
+    const { time } = await timeOf({ model, flags: rest, sizes, maxLength, fresh, backend, budget: BUDGET });
+    return { time };
+  } finally {
+    backend.close();
+  }
 }
 
 /** Up to three changes that fit, with the bytes that they take. */
@@ -138,44 +166,18 @@ async function fittingChanges(
 export async function planOf(
   model: Model,
   given: ChosenFlags,
-  { train, evaluated, texts, groups = 0 }: PlannedSizes,
+  sizes: PlannedSizes,
   maxLength: number,
   fresh: readonly string[],
   from?: Adapter,
 ): Promise<MemoryPlan> {
-  const flags = { ...given, batchSize: given.batchSize * texts };
+  const flags = { ...given, batchSize: given.batchSize * sizes.texts };
   const adapter = from === undefined
     ? plannedAdapter(model, flags, fresh)
     : adapt(model, from.method, flags.seed);
-  const embeds = groups > 0;
-  const gradients = embeds
-    ? objectiveGradients(ranking({ vectors: (tuned, batch, options) => embed(tuned, batch, options) }))
-    : passesOf(flags);
   try {
     const base = plannedBase(model, flags);
-    const { lengths, targets } = train;
-    const plan = await planMemory(model, adapter, { lengths, targets, ...embeds && { together: true } }, {
-      learningRate: rateOf(flags),
-      batching: batchingOf(flags, maxLength),
-      accumulate: flags.accumulate,
-      clip: flags.clip,
-      labelSmoothing: flags.labelSmoothing,
-      checkpointBlocks: flags.checkpointBlocks ?? false,
-      seed: flags.seed,
-      pad: 0,
-      ...gradients !== undefined && { gradients },
-      ...embeds && {
-        rowsOf: (sizes) =>
-          groupRowsFrom(sizes.map(({ length }) => ({
-            texts: Array.from({ length: groups }, () => new Array<number>(length).fill(0)),
-          }))),
-      },
-      ...evaluated !== undefined && {
-        evaluated: { lengths: evaluated.lengths, targets: evaluated.targets, batchSize: flags.batchSize },
-      },
-      optimizer: optimizerOf(flags),
-      state: optimizerName(flags) === "paged" ? "paged" : "resident",
-    });
+    const plan = await planMemory(model, adapter, rowSizes(sizes), planOptions(flags, sizes, maxLength));
     return { ...plan, weights: plan.weights + base, total: plan.total + base };
   } finally {
     dispose(adapter.params);

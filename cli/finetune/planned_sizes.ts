@@ -20,6 +20,8 @@ export interface PlannedSizes {
   readonly texts: number;
   /** Texts in a row that are compared by vectors. */
   readonly groups?: number;
+  /** Rows there are for each that was counted, where some are still being counted; default 1. */
+  readonly rowsPerSize?: number;
 }
 
 /** The sizes of a run's rows. */
@@ -31,9 +33,10 @@ export async function plannedSizes(data: Data, other: Data | undefined): Promise
     return { train: pairTexts.train, ...rows.count > 0 && { evaluated }, texts: 2 };
   }
   const train = await knownSizes(data.train);
+  const rowsPerSize = data.train.count / Math.max(1, train.lengths.length);
   // The evaluation of vectors takes less than a step.
-  if (data.groups !== undefined) return { train, texts: 1, groups: data.groups };
-  return { train, ...rows.count > 0 && { evaluated: await knownSizes(rows) }, texts: 1 };
+  if (data.groups !== undefined) return { train, texts: 1, groups: data.groups, rowsPerSize };
+  return { train, rowsPerSize, ...rows.count > 0 && { evaluated: await knownSizes(rows) }, texts: 1 };
 }
 
 /** Rows that a plan goes by where the others are still being counted. */

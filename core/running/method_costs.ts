@@ -4,7 +4,6 @@
  * quoted from papers and no weight is read.
  */
 import {
-  allocate,
   isTracked,
   leaves,
   scope,
@@ -25,8 +24,8 @@ import { graft, withEdits } from "../adapters/graft.ts";
 import { merge } from "../adapters/merge.ts";
 import type { Adapter, Method } from "../adapters/method.ts";
 import type { Batch, Model } from "../trees/model.ts";
-import { newModel } from "../trees/new_model.ts";
-import { lookup, weightLeaves } from "../trees/weights.ts";
+import { shapesOn } from "../trees/shapes_on.ts";
+import { lookup } from "../trees/weights.ts";
 
 /** Additive, reparametrised, selective: the survey's letters (arXiv 2303.15647, section 4). */
 export type MethodKind = "A" | "R" | "S";
@@ -91,7 +90,7 @@ const placed = (method: MethodOn, model: Model): Method =>
  */
 export function methodCosts(source: Model, method: MethodOn, options: MethodCostOptions = {}): MethodCosts {
   const counter = countingShapes();
-  const model = onBackend(source, counter.backend);
+  const model = shapesOn(source, counter.backend);
   try {
     return scope((): Synchronous<MethodCosts> => factsOf(model, placed(method, model), counter, options));
   } finally {
@@ -129,19 +128,6 @@ function factsOf(
     overhead: merges ? [] : overheadOf(model, edits, counter),
     multiplyAdds: { base, extra: costOf(graft(model, kept)) - base },
   };
-}
-
-/** The same model on another backend, with shapes and dtypes only. The caller frees its root. */
-function onBackend({ architecture, spec, config, weights }: Model, backend: Model["backend"]): Model {
-  return newModel({
-    architecture,
-    spec,
-    config,
-    backend,
-    weights: weightLeaves(weights).map(([path, leaf]) =>
-      [path, allocate(backend, leaf.shape, leaf.dtype)] as const
-    ),
-  });
 }
 
 function batchOf({ spec }: Model, tokens: number): Batch {

@@ -206,7 +206,7 @@ Deno.test("graft finetune --plan answers for 65 billion parameters from a config
     return JSON.parse(lines.join(""));
   };
   const plan = await planned(
-    ...["--method", "qlora", "--rank", "64", "--batch-size", "1", "--max-length", "512"],
+    ...["--method", "qlora", "--rank", "64", "--batch-size", "1", "--accumulate", "1", "--max-length", "512"],
     ...["--checkpoint-blocks", "--memory", "48GB"],
   );
   assert.equal(plan["fits"], true);
