@@ -108,6 +108,9 @@ export async function bundleModules(
     platform: "node",
     packages: "external",
     target: TARGET,
+    // A quarter less to read at every start. White space stays: without it esbuild writes no marks of purity.
+    minifySyntax: true,
+    minifyIdentifiers: true,
     sourcemap: true,
     metafile: true,
     plugins: [PURE],
