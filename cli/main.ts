@@ -1,17 +1,16 @@
 /**
  * The command `graft`, put together in `program.ts`. Exit codes: 0 done, 1 failed, 2 wrong arguments, 130
- * interrupted, 141 when the output's reader has gone. Errors are one line on standard error; `--debug` adds
- * the code and the stack.
+ * interrupted, 141 when the output's reader has gone. Errors are one line on standard error, with `--json` one of
+ * JSON with the error's code; `--debug` adds the code and the stack.
  *
  * @module
  */
 import process from "node:process";
 import { thisThread } from "../platform/own_thread.ts";
 import { runProgram } from "./terminal/arguments.ts";
-import { errorCode } from "../errors/error.ts";
+import { complaint } from "./terminal/complaint.ts";
 import { note } from "./terminal/output.ts";
 import { graftProgram } from "./program.ts";
-import { oneLine } from "./terminal/one_line.ts";
 import { runThread } from "./threads.ts";
 
 /**
@@ -32,11 +31,7 @@ export async function main(args: readonly string[]): Promise<number> {
     await runThread(thread);
     return 0;
   }
-  const debug = args.includes("--debug");
-  return await runProgram(graftProgram(), args, (error) => {
-    note(oneLine(error));
-    if (debug && error instanceof Error) note(`${errorCode(error) ?? "no code"}: ${error.stack ?? ""}`);
-  });
+  return await runProgram(graftProgram(), args, (error) => complaint(error, args).forEach(note));
 }
 
 if (import.meta.main) process.exit(await main(process.argv.slice(2)));

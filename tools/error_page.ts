@@ -94,7 +94,7 @@ try {
 }
 \`\`\`
 
-An error keeps its class: \`RangeError\`, \`TypeError\` or \`SyntaxError\`, as each function documents. Errors of the system go through as they are, with the system's codes ("ENOENT"), and so does what an \`AbortSignal\` was aborted with. \`graft … --debug\` prints the code after the sentence.
+An error keeps its class: \`RangeError\`, \`TypeError\` or \`SyntaxError\`, as each function documents. Errors of the system go through as they are, with the system's codes ("ENOENT"), and so does what an \`AbortSignal\` was aborted with. \`graft … --debug\` prints the code after the sentence, and a command with \`--json\` says an error as JSON on standard error: \`{"error":{"code":"MODEL_NOT_FOUND","message":"…"}}\`.
 
 | code | what it means | from |
 |---|---|---|
