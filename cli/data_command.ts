@@ -12,7 +12,7 @@ import { modelOption, modelSource } from "./model_source.ts";
 import { checkpointShapes } from "../io/model_shapes.ts";
 import { type Command, helpAll, integer, onePath } from "./terminal/arguments.ts";
 import { histogram, percentile } from "./terminal/histogram.ts";
-import { print, printJson, showCount, table } from "./terminal/output.ts";
+import { print, printJson, showCount, showUnits, table } from "./terminal/output.ts";
 import { markingOf, trainedText } from "./terminal/trained_text.ts";
 
 const ENDING = `
@@ -117,7 +117,7 @@ function report(path: string, found: Examined, maxLength: number): string {
     ...Object.values(percentilesOf(values)).map(showCount),
   ];
   return [
-    `${path}: ${showCount(rows)} rows to train, of shape ${shape} (${SHAPE_FIELDS[shape].join(", ")})`,
+    `${path}: ${showUnits(rows, "row")} to train, of shape ${shape} (${SHAPE_FIELDS[shape].join(", ")})`,
     `${showCount(tokens)} tokens, ${share.toFixed(1)} % of them trained`,
     ...rows === 0 ? [] : [
       "",
@@ -130,11 +130,11 @@ function report(path: string, found: Examined, maxLength: number): string {
       "",
     ],
     ...found.classes.size > 0 ? [classesText(found.classes)] : [],
-    fault(`longer than the ${showCount(maxLength)} tokens of a row`, tooLong),
-    fault("repeat an earlier row", duplicates.map(({ at, of }) => `${at} is ${of}`)),
-    fault("have an empty field", empty),
-    ...shape === "preference" ? [fault("have the same answer twice", found.equal)] : [],
-    fault("cannot be trained", refused),
+    fault(["is", "are"], `longer than the ${showCount(maxLength)} tokens of a row`, tooLong),
+    fault(["repeats", "repeat"], "an earlier row", duplicates.map(({ at, of }) => `${at} is ${of}`)),
+    fault(["has", "have"], "an empty field", empty),
+    ...shape === "preference" ? [fault(["has", "have"], "the same answer twice", found.equal)] : [],
+    fault(["cannot", "cannot"], "be trained", refused),
   ].join("\n");
 }
 
@@ -147,10 +147,10 @@ function classesText(classes: ReadonlyMap<string, number>): string {
 }
 
 /** "3 rows repeat …: a, b and 1 more". */
-function fault(what: string, which: readonly string[]): string {
-  if (which.length === 0) return `0 rows ${what}`;
+function fault([one, several]: readonly [string, string], what: string, which: readonly string[]): string {
+  if (which.length === 0) return `0 rows ${several} ${what}`;
   const more = which.length > 3 ? `\n  and ${which.length - 3} more` : "";
-  return `${showCount(which.length)} rows ${what}:\n${
-    which.slice(0, 3).map((one) => `  ${one}`).join("\n")
+  return `${showUnits(which.length, "row")} ${which.length === 1 ? one : several} ${what}:\n${
+    which.slice(0, 3).map((place) => `  ${place}`).join("\n")
   }${more}`;
 }

@@ -39,7 +39,7 @@ import {
   outsideOption,
 } from "./load.ts";
 import { ADAPTERS_BASE } from "./model_source.ts";
-import { print, printJson, table } from "./terminal/output.ts";
+import { print, printJson, showUnits, table } from "./terminal/output.ts";
 import { counter } from "./terminal/counter.ts";
 
 const EXAMPLE = `
@@ -151,9 +151,9 @@ async function run(flags: EvaluateFlags & { readonly data: string }): Promise<vo
       return;
     }
     print(
-      `${rows.count} examples, ${tokens} tokens: loss ${loss.toFixed(4)}, perplexity ${
-        perplexity.toFixed(2)
-      }`,
+      `${showUnits(rows.count, "example")}, ${showUnits(tokens, "token")}: loss ${
+        loss.toFixed(4)
+      }, perplexity ${perplexity.toFixed(2)}`,
     );
     if (scores !== undefined) {
       const row = (
@@ -198,7 +198,7 @@ async function reportLabelled(flags: EvaluateFlags, model: Model<Tokenizer>, row
   }
   const found = await labelledEvaluation(model, rows, { batchSize: flags.batchSize });
   if (flags.json === true) printJson({ examples: rows.count, ...found });
-  else print(`${rows.count} examples: ${showEvaluation(found)}`);
+  else print(`${showUnits(rows.count, "example")}: ${showEvaluation(found)}`);
 }
 
 /** Solved examples that are not part of the evaluation. @throws {UsageError} when there are none. */

@@ -30,7 +30,7 @@ import {
 } from "./load.ts";
 import { ADAPTERS_BASE, modelSource } from "./model_source.ts";
 import { shownAdvance } from "./terminal/advance.ts";
-import { note, print, printJson, showBytes, showCount } from "./terminal/output.ts";
+import { note, print, printJson, showBytes, showUnits } from "./terminal/output.ts";
 import { BITSANDBYTES, BLOCKS, PLAIN } from "./output_formats.ts";
 
 interface MergeFlags extends ModelFlags {
@@ -175,7 +175,7 @@ function summary(output: string, dtype: DType | "same", method: string, loss: Me
     : `lost to rounding: ${percent(loss.lost)} of the squared update`;
   const stored = dtype === "same" ? "in the model's own dtypes" : `as ${dtype}`;
   return [
-    `${output}: ${method} merged into ${showCount(loss.weights.length)} weights, stored ${stored}`,
+    `${output}: ${method} merged into ${showUnits(loss.weights.length, "weight")}, stored ${stored}`,
     `${rounding}; ${percent(loss.unchanged)} of its entries leave the stored number as it was`,
   ].join("\n");
 }

@@ -17,7 +17,7 @@ import { baseName, checkNames, type NamedAdapter, namedAdapter } from "./named_a
 import { ADAPTERS_BASE, modelSource } from "./model_source.ts";
 import type { Ready, Serving } from "./serve/computing.ts";
 import { type FromAnswering, type Relay, relay, type ToAnswering } from "./serve/relay.ts";
-import { note, print, showBytes } from "./terminal/output.ts";
+import { note, print, showBytes, showUnits } from "./terminal/output.ts";
 import { failure } from "../errors/error.ts";
 import { errorOf, type ThreadError } from "./thread_errors.ts";
 
@@ -161,7 +161,9 @@ async function listen(
   const failed = server.finished.then(() => {}); // rejects when the listener fails
   await Promise.race([stop.promise, failed, broken]);
   const { waiting, writing } = between.load;
-  if (waiting + writing > 0) note(`Finishing ${waiting + writing} texts; Ctrl-C again ends at once`);
+  if (waiting + writing > 0) {
+    note(`Finishing ${showUnits(waiting + writing, "text")}; Ctrl-C again ends at once`);
+  }
   await server.shutdown();
 }
 

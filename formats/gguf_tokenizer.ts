@@ -187,7 +187,7 @@ function sentencePiece(
   if (scores?.length !== tokens.length) {
     throw typeError(
       "TOKENIZER_UNSUPPORTED",
-      `Expected tokenizer.ggml.scores to hold ${tokens.length} scores, one a token, but found ${
+      `Expected tokenizer.ggml.scores to hold ${tokens.length} scores, one for each token, but found ${
         scores?.length ?? 0
       }`,
     );

@@ -127,7 +127,7 @@ export function encodeConversation(
   if (longPrompt === "refuse") {
     throw rangeError(
       "TEXT_TOO_LONG",
-      `${where}the conversation has ${total} tokens, more than the ${maxLength} of the context; raise maxLength or keep only its head or tail`,
+      `${where}the conversation has ${total} tokens, more than the ${maxLength} that a row may have; raise maxLength or keep only its head or tail`,
     );
   }
   if (longPrompt.keep === "head") {

@@ -58,7 +58,7 @@ function encodeText(
       "TEXT_TOO_LONG",
       `${
         at ? `${showLocation(at)}: ` : ""
-      }the text has ${ids.length} tokens, more than the ${maxLength} of the context; ` +
+      }the text has ${ids.length} tokens, more than the ${maxLength} that a row may have; ` +
         "raise maxLength or keep only the head or the tail",
     );
   }

@@ -226,7 +226,10 @@ const quoted = (name: string): string => `"${name}"`;
 
 /** The error of a file without a record. */
 export function noRecords(file: string): RangeError {
-  return rangeError("DATA_INVALID", `Cannot use ${file}: it has no records; write one JSON object a line`);
+  return rangeError(
+    "DATA_INVALID",
+    `Cannot use ${file}: it has no records; write one JSON object on each line`,
+  );
 }
 
 /**

@@ -78,7 +78,7 @@ export function joinTokens(
   if (ending > maxLength) {
     throw rangeError(
       "TEXT_TOO_LONG",
-      `${where}the answer has ${ending} tokens with its end token, more than the ${maxLength} of the context; raise maxLength or shorten the answer`,
+      `${where}the answer has ${ending} tokens with its end token, more than the ${maxLength} that a row may have; raise maxLength or shorten the answer`,
     );
   }
   const room = maxLength - ending - before.length - after.length;
@@ -95,7 +95,7 @@ export function joinTokens(
     const total = before.length + body.length + after.length + ending;
     throw rangeError(
       "TEXT_TOO_LONG",
-      `${where}prompt and answer have ${total} tokens, more than the ${maxLength} of the context; raise maxLength or keep only the head or the tail of long prompts`,
+      `${where}prompt and answer have ${total} tokens, more than the ${maxLength} that a row may have; raise maxLength or keep only the head or the tail of long prompts`,
     );
   }
   const kept = longPrompt === "refuse" || body.length <= room

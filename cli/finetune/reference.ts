@@ -6,7 +6,7 @@ import type { StateRecord } from "../../io/training_state.ts";
 import { type PreferenceRows, type Rows, withReference, type World } from "../../train/mod.ts";
 import type { Data } from "../data.ts";
 import { counter } from "../terminal/counter.ts";
-import { note } from "../terminal/output.ts";
+import { note, showUnits } from "../terminal/output.ts";
 import { openReferenceFile } from "./reference_file.ts";
 import type { FinetuneFlags } from "./settings.ts";
 
@@ -53,8 +53,8 @@ export async function withReferences(
     const store = openReferenceFile(`${folder.references}/${part}.f32`, counts, identity);
     opened.push(store);
     if (store.complete) {
-      note(`The reference's log-probabilities of ${rows.count} pairs are known from before`);
-    } else note(`Computing the reference's log-probabilities of ${rows.count} pairs`);
+      note(`The reference's log-probabilities of ${showUnits(rows.count, "pair")} are known from before`);
+    } else note(`Computing the reference's log-probabilities of ${showUnits(rows.count, "pair")}`);
     const shown = counter("Computing", rows.count, "pairs");
     try {
       const { batchSize } = flags;

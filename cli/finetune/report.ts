@@ -4,7 +4,7 @@ import type { Outcome } from "../../recipes/supervised.ts";
 import type { Evaluation } from "./evaluation.ts";
 import type { FinetuneFlags } from "./settings.ts";
 import type { LossScale } from "../../train/mod.ts";
-import { note, print, printJson, showBytes, showSeconds } from "../terminal/output.ts";
+import { note, print, printJson, showBytes, showSeconds, showUnits } from "../terminal/output.ts";
 
 /** The result of a run. */
 export interface Result {
@@ -45,14 +45,18 @@ export function report(
   const [first, last] = [evaluations[0], evaluations.at(-1)];
   print(
     [
-      `${outcome === "finished" ? "Finished" : "Stopped early"} after ${result.steps} steps in ` +
+      `${outcome === "finished" ? "Finished" : "Stopped early"} after ${
+        showUnits(result.steps, "step")
+      } in ` +
       `${showSeconds(result.seconds)}, ${tokensPerSecond.toFixed(0)} tokens/s`,
       ...result.lastLoss === undefined
         ? []
         : [`loss ${result.firstLoss?.toFixed(4)} → ${result.lastLoss.toFixed(4)}`],
-      ...result.lossScale === undefined
-        ? []
-        : [`loss scale ${result.lossScale.scale} at the end, ${result.lossScale.skipped} steps skipped`],
+      ...result.lossScale === undefined ? [] : [
+        `loss scale ${result.lossScale.scale} at the end, ${
+          showUnits(result.lossScale.skipped, "step")
+        } skipped`,
+      ],
       ...first === undefined || last === undefined || first === last ? [] : [
         `held-out loss ${first.loss.toFixed(4)} → ${last.loss.toFixed(4)}, best ${
           best?.value.toFixed(4)

@@ -33,7 +33,7 @@ import { endsWhenWarned, INTERRUPTED, interruptible } from "../terminal/interrup
 import { checkBudget, checkPrecision, dtypeOf, localSource, openModel } from "../load.ts";
 import { modelSource } from "../model_source.ts";
 import { checkFlags } from "../../tuning/method_from_flags.ts";
-import { note, showBytes, showCount } from "../terminal/output.ts";
+import { note, showBytes, showCount, showUnits } from "../terminal/output.ts";
 import { checkProfile, stepProfiler } from "./profile.ts";
 import { progress } from "../terminal/progress.ts";
 
@@ -177,7 +177,7 @@ async function train(run: Run, listener: RunListener): Promise<Result> {
   const shown = progress(training.totalSteps, training.step);
   shown.say(
     `Training ${showCount(sizes.trainable)} of ${showCount(sizes.base)} parameters by ${flags.method} on ` +
-      `${data.train.count} examples, ${training.totalSteps} steps` +
+      `${showUnits(data.train.count, "example")}, ${showUnits(training.totalSteps, "step")}` +
       `${training.step > 0 ? ` from step ${training.step}` : ""}`,
   );
   const { step, totalSteps } = training;

@@ -1,7 +1,7 @@
 /** What a run says of itself, and how it opens its folder. */
 import type { RunMode } from "../../io/run_folder.ts";
 import type { StepReport } from "../../train/mod.ts";
-import { showCount } from "../terminal/output.ts";
+import { showCount, showUnits } from "../terminal/output.ts";
 import type { FinetuneFlags } from "./settings.ts";
 
 /** How the run's folder is opened. */
@@ -21,7 +21,7 @@ export function fullNote(
   { longPrompts }: Pick<FinetuneFlags, "longPrompts">,
 ): string | undefined {
   if (full === 0 || longPrompts === "refuse") return undefined;
-  const [rows, kept] = [full === 1 ? "1 row has" : `${showCount(full)} rows have`, PART[longPrompts]];
+  const [rows, kept] = [`${showUnits(full, "row")} ${full === 1 ? "has" : "have"}`, PART[longPrompts]];
   return `${rows} ${
     showCount(maxLength)
   } tokens, the most that are allowed: where a prompt is too long, only its ${kept} ` +

@@ -41,5 +41,8 @@ function ofCommands(text: string): string {
     /(\b(?:pass|try|or) |\()\{ ([a-z]+): ([\w.]+) \}/g,
     (_, before: string, name: string, value: string) =>
       `${before === "pass " ? "give " : before}--${name}${value === "true" ? "" : ` ${value}`}`,
-  ).replace("pass { cache } or set", "set");
+  ).replace("pass { cache } or set", "set").replaceAll(/\braise maxLength\b/g, "raise --max-length").replace(
+    /keep only (the|its) head or (?:the )?tail( of long prompts)?$/,
+    "keep only $1 head or tail$2 (--long-prompts)",
+  );
 }

@@ -17,6 +17,11 @@ export function showCount(n: number): string {
   return n.toLocaleString("en-US", { maximumFractionDigits: 0 });
 }
 
+/** "1 row", "1,234 rows". */
+export function showUnits(n: number, unit: string): string {
+  return `${showCount(n)} ${unit}${n === 1 ? "" : "s"}`;
+}
+
 /** "2 h 5 min", "3 min 20 s", "4 s". */
 export function showSeconds(seconds: number): string {
   const whole = Math.max(0, Math.round(seconds));

@@ -87,7 +87,7 @@ export const contextPromptTuning: DefinedMethod<ContextPromptTuningOptions> = de
     if (types.length !== tokens.length) {
       throw rangeError(
         "INVALID_ARGUMENT",
-        `Expected types to be ${tokens.length}, one a token, but found [${types}]`,
+        `Expected types to be ${tokens.length}, one for each token, but found [${types}]`,
       );
     }
     const moves = types.map((type) => type % 4 === 0 ? 0 : 1);

@@ -23,13 +23,13 @@ Deno.test("graft data tells sizes, faults and rows as they are trained", async (
   const { code, out, err } = await graft(["data", data, "-m", model, "--rows", "1"]);
   assert.equal(code, 0, err);
   assert.match(out, /data\.jsonl: 4 rows to train, of shape messages \(messages\)/);
-  assert.match(out, /1 rows longer than the 64 tokens of a row:\n {2}.*line 5/);
-  assert.match(out, /1 rows repeat an earlier row:\n {2}.*line 3 is .*line 2/);
+  assert.match(out, /1 row is longer than the 64 tokens of a row:\n {2}.*line 5/);
+  assert.match(out, /1 row repeats an earlier row:\n {2}.*line 3 is .*line 2/);
   assert.match(
     out,
-    /1 rows have an empty field:\n {2}.*line 4: field "messages", message 1: "content" is empty/,
+    /1 row has an empty field:\n {2}.*line 4: field "messages", message 1: "content" is empty/,
   );
-  assert.match(out, /1 rows cannot be trained:\n {2}.*line 6: .*no assistant message/);
+  assert.match(out, /1 row cannot be trained:\n {2}.*line 6: .*no assistant message/);
   const low = (text: string) => [...text].map((letter) => `${letter}\u0332`).join("");
   // Each answer is learned where it stands; the last one ends with the end token in place of the template's line end.
   const line = "\u21b5\u0332";
@@ -87,10 +87,10 @@ Deno.test("graft data tells the answers of preferences apart, and shows both as 
     out,
     /\n2 rows have the same answer twice:\n.*line 3: .*are the same\n.*line 4: .*same tokens/,
   );
-  assert.match(out, /1 rows repeat an earlier row:\n {2}.*line 2 is .*line 1/);
-  assert.match(out, /1 rows have an empty field:\n {2}.*line 5: field "chosen" is empty/);
-  assert.match(out, /1 rows cannot be trained:\n {2}.*line 6: a preference without a prompt/);
-  assert.match(out, /1 rows longer than the 64 tokens of a row:\n {2}.*line 7/);
+  assert.match(out, /1 row repeats an earlier row:\n {2}.*line 2 is .*line 1/);
+  assert.match(out, /1 row has an empty field:\n {2}.*line 5: field "chosen" is empty/);
+  assert.match(out, /1 row cannot be trained:\n {2}.*line 6: a preference without a prompt/);
+  assert.match(out, /1 row is longer than the 64 tokens of a row:\n {2}.*line 7/);
   const low = (text: string) => [...text].map((letter) => `${letter}\u0332`).join("");
   assert.ok(out.includes(`chosen: sun${low(" sea</s>")}\nrejected: sun${low(" a map</s>")}`), out);
   const json = JSON.parse((await graft(["data", data, "-m", model, "--json"])).out);

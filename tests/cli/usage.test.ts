@@ -126,7 +126,7 @@ Deno.test("graft finetune names the file, line, layer or option that is bad, and
       model,
       data,
       "--max-length 16 --long-prompts refuse",
-      pattern(`data\\.jsonl line \\d+: .*16 of the context`),
+      pattern(`data\\.jsonl line \\d+: .*16 that a row may have`),
     ],
     [model, data, "--max-length 6", /data\.jsonl line 1: the answer .*6/],
     [model, data, "--held-out 12", /Cannot hold out 12 of 12 examples/],

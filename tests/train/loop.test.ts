@@ -12,6 +12,7 @@ import {
   type Moments,
   paged,
   resident,
+  type Rows,
   rowsFrom,
   sgd,
   type SlotBytes,
@@ -45,15 +46,52 @@ async function hashOf(params: Tree): Promise<string> {
   return parts.join("|");
 }
 
-async function finish(extra: Partial<TrainOptions> = {}): Promise<{ params: string; losses: number[] }> {
+async function finish(
+  extra: Partial<TrainOptions> = {},
+  data: Rows = rows,
+): Promise<{ params: string; losses: number[] }> {
   const adapter = adapt(model, method, 1);
-  const run = await startTraining(model, adapter, rows, { ...options, ...extra });
+  const run = await startTraining(model, adapter, data, { ...options, ...extra });
   const losses: number[] = [];
   for (let report = await run.next(); report; report = await run.next()) losses.push(report.loss);
   const params = await hashOf(run.adapter().params);
   run.dispose();
   for (const [, t] of leaves(adapter.params)) t.storage.free();
   return { params, losses };
+}
+
+/** The same rows, whose sizes nobody knows until somebody waits for them. */
+function unsized(): { readonly data: Rows; readonly waited: readonly (readonly number[] | "all")[] } {
+  const [lengths, targets] = [new Uint32Array(rows.count), new Uint32Array(rows.count)];
+  const waited: (readonly number[] | "all")[] = [];
+  const sized = (numbers?: readonly number[]): Promise<void> => {
+    waited.push(numbers ?? "all");
+    for (const n of numbers ?? lengths.keys()) {
+      [lengths[n], targets[n]] = [rows.lengths[n]!, rows.targets[n]!];
+    }
+    return Promise.resolve();
+  };
+  return { data: { ...rows, lengths, targets, sized }, waited };
+}
+
+for (
+  const batching of [
+    { kind: "buckets", batchSize: 2, window: 2 },
+    { kind: "packing", batchSize: 1, maxLength: 12 },
+  ] as const
+) {
+  Deno.test(`rows that are counted while they are trained give the same bits: ${batching.kind}`, async () => {
+    const { data, waited } = unsized();
+    assert.deepEqual(
+      await finish({ batching, accumulate: 1 }, data),
+      await finish({ batching, accumulate: 1 }),
+    );
+    // In buckets a step waits for the four rows of its window, or the three of the last; packing needs all.
+    assert.equal(waited.includes("all"), batching.kind === "packing");
+    if (batching.kind === "buckets") {
+      assert.ok(waited.every((some) => some.length === 4 || some.length === 3));
+    }
+  });
 }
 
 Deno.test("startTraining() lowers the loss, takes the same steps for a seed and leaves no byte", async () => {

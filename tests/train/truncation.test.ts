@@ -19,7 +19,7 @@ Deno.test("joinTokens() keeps the head or the tail of the body and everything el
   assert.deepEqual(joinTokens(prompt, [7], { ...tail, maxLength: 6 }).inputIds, [1, 4, 5, 6, 7, EOS]);
   assert.throws(
     () => joinTokens(prompt, [7], { ...refuse, maxLength: 6 }),
-    /^RangeError: f\.jsonl line 5: prompt and answer have 8 tokens, more than the 6 of the context/,
+    /^RangeError: f\.jsonl line 5: prompt and answer have 8 tokens, more than the 6 that a row may have/,
   );
 });
 

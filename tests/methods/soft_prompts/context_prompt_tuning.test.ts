@@ -70,7 +70,7 @@ Deno.test("contextPromptTuning() refuses what cannot be", () => {
   refused({ tokens: [] }, /^RangeError: Expected a context of at least one token but found none$/);
   refused(
     { tokens: [1, 2], types: [1] },
-    /^RangeError: Expected types to be 2, one a token, but found \[1\]$/,
+    /^RangeError: Expected types to be 2, one for each token, but found \[1\]$/,
   );
   refused(
     { tokens: [1], types: [-1] },
