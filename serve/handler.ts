@@ -6,7 +6,7 @@ import { isObject } from "../formats/strict_json.ts";
 import { CHAT, COMPLETION, type Form, usageOf } from "./answer.ts";
 import { type GenerationRequest, parseChatRequest, parseCompletionRequest } from "./requests.ts";
 import { embeddings, parseEmbeddingRequest } from "./embeddings.ts";
-import type { PendingText } from "./engine.ts";
+import type { Engine, PendingText } from "./engine.ts";
 import type { Fields } from "./fields.ts";
 import { Problem, problemOf, problemResponse } from "./problem.ts";
 import { streamed } from "./streamed.ts";
@@ -65,8 +65,12 @@ async function route(service: Service, request: Request): Promise<Response> {
       });
     case "/health":
       allow(request, "GET");
-      return Response.json({ status: service.stopping() ? "stopping" : "ok", ...service.engine.load });
+      return Response.json({
+        status: service.stopping() ? "stopping" : "ok",
+        ...(service.engine?.load ?? IDLE),
+      });
     case "/v1/chat/completions": {
+      engineOf(service);
       const asked = parseChatRequest(await body(service, request), service.sampler);
       return await answer(service, request, CHAT, asked, [chatIds(service, asked.messages)], "messages");
     }
@@ -86,6 +90,21 @@ async function route(service: Service, request: Request): Promise<Response> {
         { status: 404, code: "not_found" },
       );
   }
+}
+
+/** The load of a server that writes nothing. */
+const IDLE = { waiting: 0, writing: 0 };
+
+/** @throws {Problem} where the model writes no text. */
+function engineOf({ engine, model }: Service): Engine {
+  if (engine !== undefined) return engine;
+  throw new Problem(
+    `Cannot write with ${model.architecture.name}: this server makes vectors, at /v1/embeddings`,
+    {
+      status: 404,
+      code: "not_found",
+    },
+  );
 }
 
 /** The requested path. @throws {Problem} where the address is invalid, as with a malformed Host. */
@@ -179,12 +198,13 @@ async function answer(
   prompts: readonly (readonly number[])[],
   param: string,
 ): Promise<Response> {
+  const running = engineOf(service);
   const adapter = adapterOf(service, asked.model);
   const texts = prompts.flatMap((prompt) => {
-    const maxTokens = newTokens(service, asked, adapter, prompt.length, param);
+    const maxTokens = newTokens(running, service, asked, adapter, prompt.length, param);
     return Array.from({ length: asked.n }, () => ({ prompt, maxTokens }));
   });
-  const { places } = service.engine;
+  const { places } = running;
   if (texts.length > places) {
     // Not a 429: the request could never be accepted.
     throw new Problem(
@@ -209,7 +229,7 @@ async function answer(
           ...{ ...text, adapter, seed: (seed + i) % Number.MAX_SAFE_INTEGER, stop: asked.stop },
           ...asked.sampler && { sampler: asked.sampler },
         };
-        promised.push(service.engine.submit(job, (piece) => hear(i, piece)));
+        promised.push(running.submit(job, (piece) => hear(i, piece)));
       }
     } catch (error) {
       for (const { written, cancel } of promised) {
@@ -242,7 +262,8 @@ async function answer(
  * The maximum number of new tokens. @throws {Problem} when the prompt, or the requested number, does not fit.
  */
 function newTokens(
-  { engine, maxLength, maxTokens: usual = Infinity }: Service,
+  engine: Engine,
+  { maxLength, maxTokens: usual = Infinity }: Service,
   { maxTokens }: GenerationRequest,
   adapter: string | null,
   prompt: number,

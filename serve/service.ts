@@ -8,8 +8,8 @@ import type { Engine } from "./engine.ts";
 export interface Service {
   /** The bare base, with its tokenizer and chat template. */
   readonly model: Model<Tokenizer>;
-  /** The engine that generates the texts, with the same model. */
-  readonly engine: Engine;
+  /** The engine that generates the texts, with the same model; absent where the model writes none, as an encoder. */
+  readonly engine?: Engine;
   /** The bare base's name; "base" names it too. */
   readonly base: string;
   /** The engine's adapters, by name. */

@@ -1,18 +1,18 @@
 /** The thread of `graft serve` that computes: it loads the model, and answers requests while others wait in the thread of connections. */
-import { typeError } from "../../errors/error.ts";
 import { type Adapter, graft, memory, type Model } from "../../core/mod.ts";
 import type { Tokenizer } from "../../formats/tokenizer.ts";
 import { advisedSampler } from "../../io/generation_config.ts";
 import { localCopy } from "../../io/local_path.ts";
+import { checkpointShapes } from "../../io/model_shapes.ts";
 import { embeddedIds, embedderOf, embeddingForm, embedTexts } from "../../io/sentence_transformers.ts";
-import { contextLength } from "../../models/mod.ts";
+import { contextLength, type Task } from "../../models/mod.ts";
 import type { ThisThread } from "../../platform/own_thread.ts";
 import { engine } from "../../serve/engine.ts";
 import type { VectorMaker } from "../../serve/embeddings.ts";
 import { respond } from "../../serve/handler.ts";
 import type { Service } from "../../serve/service.ts";
 import { UsageError } from "../../tuning/usage_error.ts";
-import { type ModelFlags, type Opened, openModel } from "../load.ts";
+import { localSource, type ModelFlags, type Opened, openModel } from "../load.ts";
 import { loadNamed, type NamedAdapter } from "../named_adapters.ts";
 import { answerBy } from "./relay.ts";
 
@@ -41,7 +41,8 @@ export interface Ready {
 /** See the module's comment. Errors are those of loading. */
 export async function serveHere(thread: ThisThread): Promise<void> {
   const serving = thread.data as Serving;
-  const opened = await openModel(serving);
+  const task = vectorTask(await localSource(serving.model));
+  const opened = await openModel(serving, task && { task });
   try {
     const adapters = await loadNamed(serving.adapters, opened, serving);
     await answerWith(thread, serving, opened, adapters);
@@ -57,9 +58,6 @@ async function answerWith(
   { base: model, backend, close }: Opened,
   adapters: Readonly<Record<string, Adapter>>,
 ): Promise<void> {
-  if (!model.spec.stacks.some(({ stack }) => stack === "decoder")) {
-    throw typeError("INVALID_ARGUMENT", `Cannot serve ${model.architecture.name}: it writes no text`);
-  }
   model.tokenizer.encode(""); // throws here if the model has no tokenizer
   const context = contextLength(model);
   const maxLength = asked ?? Math.min(context, 1 << 20);
@@ -70,13 +68,13 @@ async function answerWith(
   }
   const local = await localCopy(source) ?? source;
   const sampler = advisedSampler(local);
-  const running = engine(model, { adapters, rows, queue });
+  const running = decodes(model) ? engine(model, { adapters, rows, queue }) : undefined;
   const names = Object.keys(adapters);
   let stopping = false;
   const service: Service = {
     model,
     vectors: await vectorsOf(model, adapters),
-    engine: running,
+    ...running && { engine: running },
     base,
     adapters: names,
     maxLength,
@@ -90,10 +88,10 @@ async function answerWith(
     stopping: () => stopping,
   };
   answerBy(thread, (request) => respond(service, request), {
-    load: () => running.load,
+    load: () => running?.load ?? { waiting: 0, writing: 0 },
     stopping: () => void (stopping = true),
     close: async () => {
-      await running.close();
+      await running?.close();
       close();
     },
   });
@@ -101,7 +99,19 @@ async function answerWith(
   thread.post(ready);
 }
 
-/** Vectors as the model's folder says, or of the last token's state. */
+/** Whether a model writes texts. */
+const decodes = ({ spec }: Pick<Model, "spec">): boolean =>
+  spec.stacks.some(({ stack }) => stack === "decoder");
+
+/** An encoder is loaded without the head that it was trained with. */
+function vectorTask(source: string): Task | undefined {
+  const shapes = checkpointShapes(source);
+  const { spec } = shapes;
+  shapes.dispose();
+  return !decodes({ spec }) && spec.heads.length > 0 ? { kind: "embed" } : undefined;
+}
+
+/** Vectors as the model's folder says; else of the last token's state, of encoders of the mean. */
 async function vectorsOf(
   model: Model<Tokenizer>,
   adapters: Readonly<Record<string, Adapter>>,
@@ -110,7 +120,7 @@ async function vectorsOf(
   return {
     embed: async (texts, adapter) => {
       const tuned = adapter === null ? model : graft(model, adapters[adapter]!);
-      const embedder = embedderOf(tuned, { pooling: "last", ...form });
+      const embedder = embedderOf(tuned, { pooling: decodes(model) ? "last" : "mean", ...form });
       const tokens = texts.reduce((sum, text) => sum + embeddedIds(embedder, text).length, 0);
       return { vectors: await embedTexts(embedder, texts), tokens };
     },

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { runProgram } from "../../cli/terminal/arguments.ts";
 import { graftProgram } from "../../cli/program.ts";
 import { oneLine } from "../../cli/terminal/one_line.ts";
+import { GOLDEN } from "../support/golden.ts";
 import { graft, graftArguments, temporaryFolder, tinyData, tinyModel } from "./tiny.ts";
 
 /** A running server. */
@@ -222,4 +223,69 @@ Deno.test("graft serve draws as generation_config.json says, and a client that l
   assert.deepEqual(now, { status: "ok", waiting: 0, writing: 0 });
   server.child.kill("SIGINT");
   assert.equal((await server.child.status).code, 0, await server.said);
+});
+
+Deno.test("graft serve answers vectors of an encoder and its adapter, as graft embed makes them, and writes no text", async () => {
+  using folder = temporaryFolder();
+  const model = `${GOLDEN}sentence_transformers_folders/bert`;
+  const [data, adapter] = [`${folder.path}/pairs.csv`, `${folder.path}/near`];
+  Deno.writeTextFileSync(data, "anchor,positive\ntea,red tea\nmap,the map\n");
+  const trained = await graft([
+    ...[
+      "finetune",
+      "-m",
+      model,
+      "-d",
+      data,
+      "-o",
+      adapter,
+      "--objective",
+      "ranking",
+      "--backend",
+      "reference",
+    ],
+    ...["--learning-rate", "0.05", "--max-steps", "2", "--accumulate", "1", "--held-out", "0"],
+  ]);
+  assert.equal(trained.code, 0, trained.err);
+  const embedded = async (more: readonly string[]): Promise<readonly number[]> => {
+    const { out, code, err } = await graft([
+      "embed",
+      "-m",
+      model,
+      ...more,
+      "--text",
+      "red tea",
+      "--backend",
+      "reference",
+    ]);
+    assert.equal(code, 0, err);
+    return JSON.parse(out).embedding;
+  };
+  const expected = { bert: await embedded([]), near: await embedded(["-a", adapter]) };
+  assert.notDeepEqual(expected.bert, expected.near);
+  const server = await start(["-m", model, "-a", adapter, "--backend", "reference"]);
+  try {
+    assert.deepEqual(server.models, ["bert", "near"]);
+    for (const [name, vector] of Object.entries(expected)) {
+      const found = await (await post(`${server.url}/embeddings`, { model: name, input: "red tea" })).json();
+      assert.deepEqual(found.data[0].embedding, vector, name);
+    }
+    for (
+      const [path, body] of [["completions", { prompt: "tea" }], ["chat/completions", {
+        messages: [{ role: "user", content: "tea" }],
+      }]] as const
+    ) {
+      const refused = await post(`${server.url}/${path}`, { model: "bert", ...body });
+      assert.equal(refused.status, 404);
+      assert.match(
+        (await refused.json()).error.message,
+        /Cannot write with bert: this server makes vectors, at \/v1\/embeddings/,
+      );
+    }
+    const health = await (await fetch(server.url.replace("/v1", "/health"))).json();
+    assert.deepEqual(health, { status: "ok", waiting: 0, writing: 0 });
+  } finally {
+    server.child.kill("SIGINT");
+    assert.equal((await server.child.status).code, 0, await server.said);
+  }
 });

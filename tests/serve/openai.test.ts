@@ -204,9 +204,9 @@ Deno.test("a client that goes away makes room for others", () =>
           stream ? (await (answer as AsyncIterable<unknown>)[Symbol.asyncIterator]().next(), 0) : 0,
       );
       answer.catch(() => {});
-      while (service.engine.load.writing === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+      while (service.engine!.load.writing === 0) await new Promise((resolve) => setTimeout(resolve, 1));
       gone.abort();
-      for (let i = 0; service.engine.load.writing > 0; i++) {
+      for (let i = 0; service.engine!.load.writing > 0; i++) {
         assert.ok(i < 400, "the text is still written");
         await new Promise((resolve) => setTimeout(resolve, 5));
       }

@@ -87,7 +87,7 @@ Deno.test("a chat request is refused for each field that is wrong, by its name",
         error.message,
       );
     }
-    assert.deepEqual(service.engine.load, { waiting: 0, writing: 0 });
+    assert.deepEqual(service.engine!.load, { waiting: 0, writing: 0 });
   }));
 
 Deno.test("a completion request is refused for prompts that are none, and for what would change the answer", () =>
