@@ -15,6 +15,7 @@ import { UsageError } from "../tuning/usage_error.ts";
 import { fileHash } from "./data.ts";
 import { localData } from "./data_source.ts";
 import { trainingOptions } from "./finetune.ts";
+import { checkObjective } from "./finetune/objective.ts";
 import { heldOutOf } from "./finetune/planned_sizes.ts";
 import type { RunFlags } from "./finetune/run_flags.ts";
 import { chosenFlags, type FinetuneFlags } from "./finetune/settings.ts";
@@ -111,6 +112,7 @@ async function run(command: Command, flags: SweepFlags): Promise<void> {
     seeds.map(async (seed): Promise<PlannedRun> => {
       const own = { ...base, ...valuesOf(command, point), seed, output: runFolder(folder, point, seed) };
       checkFlags(await chosenFlags(own));
+      checkObjective(own);
       if (heldOutOf(own).heldOut === 0 && own.evalData === undefined) {
         throw new UsageError(
           "Expected held-out examples to compare the runs by: leave out --held-out 0, or give --eval-data",

@@ -1,5 +1,6 @@
 /** What `graft compare` prints: a table that fits 80 columns, and what each method wrote. */
 import { showBytes, showCount, showSeconds, table } from "../terminal/output.ts";
+import { METRIC_NAMES } from "../metric_names.ts";
 import type { Measured } from "./measure.ts";
 import type { MethodResult } from "./method.ts";
 
@@ -12,21 +13,11 @@ const fixed = (value: number | undefined, digits: number): string => value?.toFi
 const both = (of: (measured: Measured) => string) => ({ before, after }: MethodResult): string =>
   `${of(before)} → ${of(after)}`;
 
-/** What the metrics of objectives and labels are called; further ones are in the JSON. */
-const METRICS: Readonly<Record<string, string>> = {
-  "rewards/accuracies": "accuracy",
-  "rewards/margins": "margin",
-  accuracy: "accuracy",
-  f1: "F1",
-  pearson: "Pearson",
-  spearman: "Spearman",
-};
-
 /** What was measured beside the loss: of written texts, or by the objective's metrics. */
 function measures(results: readonly MethodResult[], wide: boolean): readonly Column[] {
   const digits = wide ? 3 : 2;
   const metrics = results[0]?.after.metrics ?? {};
-  const named = Object.entries(METRICS).flatMap(([name, heading]): readonly Column[] =>
+  const named = Object.entries(METRIC_NAMES).flatMap(([name, heading]): readonly Column[] =>
     name in metrics ? [[heading, both((m) => fixed(m.metrics?.[name], digits))]] : []
   );
   if (named.length > 0) return named;

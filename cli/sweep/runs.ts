@@ -12,6 +12,7 @@ import { Exit } from "../terminal/arguments.ts";
 import { INTERRUPTED } from "../terminal/interrupt.ts";
 import { changedOption } from "../../tuning/run_identity.ts";
 import { finetuneResult, type Reported } from "../finetune/run.ts";
+import { METRIC_NAMES } from "../metric_names.ts";
 import type { RunFlags } from "../finetune/run_flags.ts";
 import type { Point } from "./points.ts";
 import { failure } from "../../errors/error.ts";
@@ -37,6 +38,8 @@ export interface SweepRun {
 export interface RunResult {
   /** Held-out loss of the saved parameters. */
   readonly loss: number;
+  /** What else was measured on held-out rows, by name. */
+  readonly metrics?: Readonly<Record<string, number>>;
   readonly steps: number;
   readonly seconds: number;
   readonly trainable: number;
@@ -169,19 +172,30 @@ function checkSame(folder: string, then: Finished["options"], now: Finished["opt
   );
 }
 
+/** The named metrics of a line of the log. */
+function metricsOf(line: Readonly<Record<string, unknown>>): Readonly<Record<string, number>> {
+  return Object.fromEntries(
+    Object.keys(METRIC_NAMES).flatMap((name) => typeof line[name] === "number" ? [[name, line[name]]] : []),
+  );
+}
+
 /** The earlier part of a resumed run is only in its log. */
 function resultOf({ best, ...reported }: Reported, { keep, output }: RunFlags): RunResult {
   const lines = readFileSync(`${output}/metrics.jsonl`, "utf8").split("\n").filter((line) => line !== "");
   const log = lines.map((line) =>
-    JSON.parse(line) as { readonly seconds?: number; readonly evalLoss?: unknown }
+    JSON.parse(line) as { readonly step: number; readonly seconds?: number; readonly evalLoss?: unknown }
   );
   const last = log.findLast(({ evalLoss }) => evalLoss !== undefined);
   if (last === undefined) {
     throw failure("INVALID_ARGUMENT", "Expected a held-out loss but the run made no evaluation");
   }
   const { steps, trainable, peak } = reported;
+  const isBest = keep === "best" && best !== undefined;
+  const kept = isBest ? log.find(({ step, evalLoss }) => step === best.step && evalLoss !== undefined) : last;
+  const metrics = metricsOf(kept ?? {});
   return {
-    loss: keep === "best" && best !== undefined ? best.value : Number(last.evalLoss ?? NaN),
+    loss: isBest ? best.value : Number(last.evalLoss ?? NaN),
+    ...Object.keys(metrics).length > 0 && { metrics },
     steps,
     seconds: log.reduce((sum, { seconds = 0 }) => sum + seconds, 0),
     trainable,

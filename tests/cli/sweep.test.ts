@@ -278,3 +278,64 @@ Deno.test("the table has the lowest loss first, means over seeds, and failures a
     ].join("\n"),
   );
 });
+
+Deno.test("graft sweep takes every objective, and ranks runs of different losses by how often they prefer what is chosen", async () => {
+  using folder = temporaryFolder();
+  const [model, data, output] = [
+    tinyModel(folder.path),
+    `${folder.path}/pairs.jsonl`,
+    `${folder.path}/sweep`,
+  ];
+  const words = ["cat", "dog", "sun", "sea", "map", "tea"];
+  const pairs = words.map((word, i) => ({
+    prompt: `${word}:`,
+    chosen: ` ${word}`,
+    rejected: ` ${words[(i + 1) % 6]}`,
+  }));
+  Deno.writeTextFileSync(data, pairs.map((pair) => JSON.stringify(pair)).join("\n"));
+  const args = [
+    "-m",
+    model,
+    "-d",
+    data,
+    "-o",
+    output,
+    ...QUICK,
+    "--learning-rate",
+    "0.05",
+    "--max-steps",
+    "2",
+  ];
+  const done = await sweep([...args, "--grid", "objective=dpo,ipo,orpo,reward", "--json"]);
+  assert.equal(done.code, 0, done.said);
+  const runs: readonly { result: { loss: number; metrics: Record<string, number> }; folder: string }[] =
+    JSON.parse(done.printed).runs;
+  assert.equal(runs.length, 4);
+  const accuracies = runs.map(({ result }) => result.metrics["rewards/accuracies"]!);
+  assert.deepEqual(accuracies, accuracies.toSorted((a, b) => b - a));
+  for (const { result, folder } of runs) {
+    const log = Deno.readTextFileSync(`${folder}/metrics.jsonl`).trim().split("\n").map((line) =>
+      JSON.parse(line)
+    );
+    const line = log.find(({ evalLoss }) => evalLoss === result.loss);
+    assert.equal(line["rewards/margins"], result.metrics["rewards/margins"]);
+  }
+  const table = await sweep([...args, "--grid", "objective=dpo,ipo,orpo,reward", "--table"]);
+  assert.match(table.printed, /^objective +held-out loss +accuracy +margin +steps/);
+  const foreign = await sweep([...args.with(5, `${folder.path}/other`), "--grid", "beta=0.1,0.5"]);
+  assert.match(foreign.said, /Expected --objective dpo with --beta but found sft/);
+});
+
+Deno.test("sorted() ranks by the loss unless an option changes what that is", () => {
+  const run = (point: Record<string, string>, loss: number, accuracy?: number) => ({
+    ...{ point, seed: 0, folder: "" },
+    result: {
+      ...{ loss, steps: 1, seconds: 1, trainable: 1, peak: 1 },
+      ...accuracy !== undefined && { metrics: { "rewards/accuracies": accuracy } },
+    },
+  });
+  const losses = (runs: Parameters<typeof sorted>[0]) => sorted(runs).map(({ result }) => result!.loss);
+  assert.deepEqual(losses([run({ rank: "1" }, 2, 1), run({ rank: "2" }, 1, 0.5)]), [1, 2]);
+  assert.deepEqual(losses([run({ beta: "1" }, 1, 0.5), run({ beta: "2" }, 2, 1)]), [2, 1]);
+  assert.deepEqual(losses([run({ temperature: "1" }, 2), run({ temperature: "2" }, 1)]), [1, 2]);
+});
