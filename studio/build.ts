@@ -24,6 +24,7 @@ const BUILTINS: Readonly<Record<string, URL>> = {
 /** Sources of the command line that ask the machine for what a tab has not. */
 const SOURCES: Readonly<Record<string, URL>> = {
   "cli/embedded_model.ts": here("./worker/embedded_model.ts"),
+  "cli/tokenizing/pool.ts": here("./worker/tokenizer_pool.ts"),
 };
 
 /** A file of the studio. */

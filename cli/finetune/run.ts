@@ -56,7 +56,7 @@ export interface RunListener {
   /** After each evaluation. */
   evaluated?(evaluation: Evaluation & { readonly step: number }): void;
   /** Whether the run is to end here with what it has. Asked between steps. */
-  enough?(): boolean;
+  enough?(): boolean | Promise<boolean>;
 }
 
 /** How large a run is, and how far it has come. */

@@ -35,6 +35,8 @@ export interface Storage {
   remove(path: string): Promise<void>;
   /** Whether an earlier tab stored the file, or another tab did meanwhile. */
   has(path: string): Promise<boolean>;
+  /** Resolves when what is being written is: a file that is still open may have more. */
+  written(): Promise<void>;
   /** Resolves when all changes so far are written. */
   settled(): Promise<void>;
 }
@@ -84,6 +86,7 @@ export async function openStorage(volume: Volume, failed: (problem: string) => v
     },
     remove: (path) => removeFrom(home, path),
     has: (path) => handleOf(home, path, false).then(() => true, () => false),
+    written: () => waiting,
     settled: async () => {
       flush();
       await waiting;

@@ -5,6 +5,7 @@ import { bytesToHex } from "@noble/hashes/utils.js";
 /** A hash that is fed. */
 export interface Hash {
   update(data: string | Uint8Array): Hash;
+  digest(): Uint8Array<ArrayBuffer>;
   digest(form: "hex"): string;
 }
 
@@ -17,7 +18,10 @@ export function createHash(name: string): Hash {
       state.update(typeof data === "string" ? new TextEncoder().encode(data) : data);
       return hash;
     },
-    digest: () => bytesToHex(state.digest()),
+    digest: ((form?: "hex") => {
+      const bytes = state.digest();
+      return form === undefined ? bytes : bytesToHex(bytes);
+    }) as Hash["digest"],
   };
   return hash;
 }

@@ -178,7 +178,18 @@ export function fsyncSync(file: number): void {
 export const fstatSync = (file: number): Stats => statsOf(openFile(file, "fstat").node);
 
 /** What is known of a path. */
-export const statSync = (path: string): Stats => statsOf(volume.get(path, "stat"));
+export function statSync(path: string): Stats;
+/** The same, and undefined where nothing is at the path. */
+export function statSync(path: string, options: { readonly throwIfNoEntry: false }): Stats | undefined;
+export function statSync(path: string, options?: { readonly throwIfNoEntry: false }): Stats | undefined {
+  if (options?.throwIfNoEntry === false && volume.find(path) === undefined) return undefined;
+  return statsOf(volume.get(path, "stat"));
+}
+
+/** Says when a file was last changed. */
+export function utimesSync(path: string, _accessed: Date, modified: Date): void {
+  volume.file(path, "utime").modified = modified.getTime();
+}
 
 /** Whether something is at a path. */
 export const existsSync = (path: string): boolean => volume.find(path) !== undefined;

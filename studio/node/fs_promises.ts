@@ -19,7 +19,7 @@ export const readdir = later(
   (path: string, options: { readonly withFileTypes: true }): Promise<fs.Dirent[]>;
 };
 /** See `node:fs/promises`. */
-export const stat: (path: string) => Promise<fs.Stats> = later(fs.statSync);
+export const stat: (path: string) => Promise<fs.Stats> = later((path: string) => fs.statSync(path));
 /** See `node:fs/promises`. */
 export const realpath: (path: string) => Promise<string> = later(fs.realpathSync);
 /** See `node:fs/promises`. */

@@ -8,6 +8,8 @@ export const hostname = (): string => "browser";
 export const cpus = (): readonly unknown[] => Array.from({ length: navigator.hardwareConcurrency });
 /** `node:os`: nothing of the machine's. */
 export const constants: Readonly<Record<string, never>> = {};
+/** `node:os`: the cores that other threads than the kernels' may take. */
+export const availableParallelism = (): number => 1;
 /** `node:tty` */
 export const isatty = (): boolean => false;
 /** `node:url` */

@@ -7,7 +7,7 @@ import { loadTokenizerOf } from "../../io/load_model.ts";
 import { checkpointShapes } from "../../io/model_shapes.ts";
 import { contextLength } from "../../models/mod.ts";
 import { failure, rangeError, typeError } from "../../errors/error.ts";
-import { blobBytes } from "../files/opfs.ts";
+import { blobBytes, reasonOf } from "../files/opfs.ts";
 import { bytesIn, type FileNode, type FolderNode } from "../files/volume.ts";
 import type { ModelInfo } from "../protocol.ts";
 import { runPlan } from "./commands.ts";
@@ -32,8 +32,26 @@ export async function useEmbedded(context: Context): Promise<ModelInfo> {
   return await modelInfo("embedded");
 }
 
-/** Fetches a file into the storage, or into memory where there is none. */
-async function fetched({ volume, storage, tell }: Context, url: string, path: string): Promise<void> {
+/** Fetches a file into the storage, or into memory where that has no room. */
+async function fetched(context: Context, url: string, path: string): Promise<void> {
+  const { volume, tell } = context;
+  const { body, size } = await answered(url);
+  const file = path.slice(path.lastIndexOf("/") + 1);
+  const received = (bytes: number): void => tell({ kind: "download", file, received: bytes, total: size });
+  if (await isStored(context, path, size, () => body, received)) return;
+  const pieces: Uint8Array<ArrayBuffer>[] = [];
+  let bytes = 0;
+  // What the storage took before it was full is gone.
+  for await (const piece of body.locked ? (await answered(url)).body : body) {
+    pieces.push(piece);
+    received(bytes += piece.length);
+  }
+  volume.put(path, blobBytes(new Blob(pieces)));
+}
+
+async function answered(
+  url: string,
+): Promise<{ readonly body: ReadableStream<Uint8Array<ArrayBuffer>>; readonly size: number }> {
   const answer = await fetch(url).catch((cause) => {
     throw failure("HUB_UNREACHABLE", `Cannot reach ${new URL(url, location.href).host}: ${cause.message}`, {
       cause,
@@ -42,37 +60,36 @@ async function fetched({ volume, storage, tell }: Context, url: string, path: st
   if (!answer.ok || answer.body === null) {
     throw failure("HUB_UNREACHABLE", `Cannot fetch ${url}: the server answers ${answer.status}`);
   }
-  const total = Number(answer.headers.get("content-length") ?? 0);
-  const file = path.slice(path.lastIndexOf("/") + 1);
-  const received = (bytes: number): void => tell({ kind: "download", file, received: bytes, total });
-  await placed({ volume, storage, tell }, path, answer.body, total, received);
+  return { body: answer.body, size: Number(answer.headers.get("content-length") ?? 0) };
 }
 
-/** Streams bytes to their place: the storage where it has room, else memory. */
-async function placed(
-  { volume, storage, tell }: Pick<Context, "volume" | "storage" | "tell">,
+/** Streams bytes into the storage. False, and said, where it has no room for them. */
+async function isStored(
+  { storage, tell }: Pick<Context, "storage" | "tell">,
   path: string,
-  content: ReadableStream<Uint8Array>,
   size: number,
+  content: () => ReadableStream<Uint8Array>,
   received: (bytes: number) => void,
-): Promise<void> {
-  const free = storage === undefined ? 0 : await freeRoom();
-  if (storage !== undefined && size <= free) return await storage.store(path, content, received);
-  if (storage !== undefined) {
+): Promise<boolean> {
+  if (storage === undefined) return false;
+  const free = await freeRoom();
+  if (size > free) {
     tell({
       kind: "storage",
       problem: `The browser's storage for this page has ${showSize(free)} left, and ${path.slice(1)} takes ${
         showSize(size)
-      }: it stays in this tab only and is fetched again next time.`,
+      }: it stays in this tab only.`,
     });
+    return false;
   }
-  const pieces: Uint8Array<ArrayBuffer>[] = [];
-  let bytes = 0;
-  for await (const piece of content) {
-    pieces.push(piece as Uint8Array<ArrayBuffer>);
-    received(bytes += piece.length);
+  try {
+    await storage.store(path, content(), received);
+    return true;
+  } catch (error) {
+    if ((error as Error).name !== "QuotaExceededError") throw error;
+    tell({ kind: "storage", problem: reasonOf(error) });
+    return false;
   }
-  volume.put(path, blobBytes(new Blob(pieces)));
 }
 
 async function freeRoom(): Promise<number> {
@@ -97,7 +114,7 @@ export async function useFiles(context: Context, files: readonly File[]): Promis
     for (const [path, file] of fresh) {
       const received = (bytes: number): void =>
         tell({ kind: "download", file: file.name, received: bytes, total: file.size });
-      await placed(context, path, file.stream(), file.size, received);
+      await isStored(context, path, file.size, () => file.stream(), received);
     }
   }
   return info;

@@ -99,7 +99,11 @@ export async function train(
     stepped: ({ step, loss, tokensPerSecond, memory }) =>
       tell({ kind: "entry", entry: { step, loss, tokensPerSecond, memory } }),
     evaluated: ({ step, loss }) => tell({ kind: "entry", entry: { step, evalLoss: loss } }),
-    enough,
+    enough: async () => {
+      // A checkpoint lies in the storage before the next steps: while they compute nothing is written.
+      await storage?.written();
+      return enough();
+    },
   });
   await storage?.settled();
   return { outcome, step: steps, totalSteps, seconds };

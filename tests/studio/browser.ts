@@ -44,6 +44,13 @@ export function browserTest(
       });
       try {
         await work(browser, t);
+      } catch (error) {
+        const folder = Deno.env.get("GRAFT_PICTURES");
+        const pages = browser.contexts().flatMap((context) => context.pages());
+        for (const [i, page] of folder === undefined ? [] : pages.entries()) {
+          await page.screenshot({ path: `${folder}/failed-${i}.png`, fullPage: true });
+        }
+        throw error;
       } finally {
         await browser.close();
       }

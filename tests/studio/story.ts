@@ -5,37 +5,11 @@
  */
 /// <reference lib="dom" />
 import assert from "node:assert/strict";
-import { unzipSync } from "fflate";
 import { commandsOf } from "../docs/command_lines.ts";
-import { conversation } from "../../embedded/conversations/mod.ts";
-import { fold, key } from "../../core/mod.ts";
-import { accessible, browserTest, drop, opened, type Page, pathOf, served, sha256 } from "./browser.ts";
+import { accessible, browserTest, opened, type Page, pathOf, served, sha256 } from "./browser.ts";
+import { DATA, downloaded, FILES, MODEL, prepared, WEIGHTS } from "./run.ts";
 
-const MODEL = new URL("../../embedded/model/", import.meta.url);
-const FILES = ["config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors"];
 const STEPS = 20;
-
-/** Data of a few short rows. */
-const DATA: string = Array.from({ length: 48 }, (_, i) => {
-  const { dialogue, summary } = conversation(fold(key(0), "story"), i, "delivery");
-  return JSON.stringify({ dialogue, summary });
-}).join("\n");
-
-/** Chooses the model, the data and so many steps, and goes to training. */
-async function prepared(page: Page, settings: Readonly<Record<string, string>>): Promise<void> {
-  await page.locator("input[type=file]").setInputFiles(FILES.map((name) => new URL(name, MODEL).pathname));
-  await page.getByText("Give examples of what").waitFor();
-  await drop(page, "Drop a file of JSON Lines", "talks.jsonl", DATA);
-  await page.getByRole("button", { name: "Go on to the method" }).click();
-  await page.getByText(/of 4.29 GB/).waitFor();
-  for (const advanced of await page.locator("fieldset summary").all()) await advanced.click();
-  for (const [label, value] of Object.entries(settings)) {
-    await page.getByLabel(label, { exact: true }).fill(value);
-  }
-  await page.getByLabel("Seed", { exact: true }).blur();
-  await page.getByText(/of 4.29 GB/).waitFor();
-  await page.getByRole("button", { name: "Go on to training" }).click();
-}
 
 /** The command line that the page shows. */
 async function commandOf(page: Page): Promise<readonly string[]> {
@@ -63,19 +37,6 @@ async function ofDeno(words: readonly string[]): Promise<string> {
     await Deno.remove(folder, { recursive: true });
   }
 }
-
-/** The files of the adapter that the page gives. */
-async function downloaded(page: Page): Promise<Readonly<Record<string, Uint8Array<ArrayBuffer>>>> {
-  const [file] = await Promise.all([
-    page.waitForEvent("download"),
-    page.locator("[data-parcel=peft]").click(),
-  ]);
-  return unzipSync(await Deno.readFile(await file.path())) as Readonly<
-    Record<string, Uint8Array<ArrayBuffer>>
-  >;
-}
-
-const WEIGHTS = "lora/adapter_model.safetensors";
 
 /** Begins to note the milliseconds between frames. */
 const watchFrames = (page: Page): Promise<void> =>
