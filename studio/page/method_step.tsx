@@ -71,6 +71,7 @@ export function MethodStep({ state, actions, happen }: StepProps): JSX.Element {
             <p>{chosen.summary}</p>
             <Cost cost={costs[method]} plan={plan} base={model?.parameters} />
             <Fields
+              key={method}
               legend="Of the method"
               settings={chosen.options}
               value={(name) => options[name]}

@@ -1,6 +1,7 @@
 /** @jsxImportSource preact */
 /** One setting as a field of a form, from its schema: a choice, a yes or no, a number or a text. */
 import type { JSX } from "preact";
+import { useState } from "preact/hooks";
 import type { JsonValue, Setting } from "../protocol.ts";
 import { capital } from "./words.ts";
 
@@ -25,9 +26,12 @@ export function SettingField(
   const id = `setting-${name}`;
   const shown = otherwise ?? text(standard);
   const options = isFlag ? ["true", "false"] : choices;
+  // As it is written, which may not be a value yet: "0." on the way to 0.01.
+  const [written, write] = useState(text(value));
   const change = (event: JSX.TargetedEvent<HTMLInputElement | HTMLSelectElement>): void => {
-    const written = event.currentTarget.value.trim();
-    changed(written === "" ? undefined : written);
+    write(event.currentTarget.value);
+    const given = event.currentTarget.value.trim();
+    changed(given === "" ? undefined : given);
   };
   return (
     <div class="field">
@@ -41,13 +45,13 @@ export function SettingField(
             spellcheck={false}
             inputMode={/number|integer/.test(what) && !what.includes("list") ? "decimal" : undefined}
             placeholder={shown === "" ? "by itself" : shown}
-            value={text(value)}
+            value={written}
             aria-describedby={`${id}-help`}
-            onChange={change}
+            onInput={change}
           />
         )
         : (
-          <select id={id} value={text(value)} aria-describedby={`${id}-help`} onChange={change}>
+          <select id={id} value={written} aria-describedby={`${id}-help`} onChange={change}>
             <option value="">{shown === "" ? "by itself" : plainly(shown, isFlag === true)}</option>
             {options.map((option) => (
               <option key={option} value={option}>{plainly(option, isFlag === true)}</option>
