@@ -10,6 +10,10 @@ export const cpus = (): readonly unknown[] => Array.from({ length: navigator.har
 export const constants: Readonly<Record<string, never>> = {};
 /** `node:os`: the cores that other threads than the kernels' may take. */
 export const availableParallelism = (): number => 1;
+/** `node:os`: what a WebAssembly memory holds, in bytes; nobody tells a tab what the machine has. */
+export const totalmem = (): number => 2 ** 32;
+/** `node:os` */
+export const freemem = (): number => totalmem();
 /** `node:tty` */
 export const isatty = (): boolean => false;
 /** `node:url` */
