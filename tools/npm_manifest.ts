@@ -53,7 +53,7 @@ export function manifestOf(
     description: "Parameter-efficient fine-tuning of language models in TypeScript",
     license,
     type: "module",
-    sideEffects: false,
+    sideEffects: ["./worker/program.js"], // a worker begins to listen
     engines: { node: ">=22" },
     bin: { graft: "bin/graft.js" },
     exports: {

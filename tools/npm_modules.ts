@@ -89,6 +89,9 @@ function withoutKernelMaps(folder: string, { outputs }: esbuild.Metafile): void 
   }
 }
 
+/** Modules at places of their own, since a page has the second where other runtimes have the first. */
+const WORKERS: readonly string[] = ["./platform/worker.ts", "./browser/worker.ts"];
+
 /** Writes the modules of `exports` and what they share into a folder, with source maps. */
 export async function bundleModules(
   sources: string,
@@ -98,7 +101,9 @@ export async function bundleModules(
   const { metafile } = await esbuild.build({
     absWorkingDir: sources,
     entryPoints: Object.fromEntries(
-      Object.values(exports).map((file) => [file.slice(2, -".ts".length), join(sources, file)]),
+      [...Object.values(exports), ...WORKERS].map((
+        file,
+      ) => [file.slice(2, -".ts".length), join(sources, file)]),
     ),
     outdir: to,
     chunkNames: "chunks/[name]-[hash]",

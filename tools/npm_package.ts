@@ -9,6 +9,7 @@ import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } f
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { writeBrowserModules } from "./npm_browser.ts";
 import { bundleModules } from "./npm_modules.ts";
 import { manifestOf, type PackageSettings, tsconfigOf } from "./npm_manifest.ts";
 import { packedFolder } from "./packed_folder.ts";
@@ -93,7 +94,7 @@ export async function buildNpmPackage(folder: string): Promise<string> {
   ) {
     cpSync(join(sources, path), join(built, path));
   }
-  json(join(built, "package.json"), manifest);
+  json(join(built, "package.json"), { ...manifest, browser: writeBrowserModules(built) });
   mkdirSync(join(built, "bin"), { recursive: true });
   writeFileSync(join(built, "bin/graft.js"), PROGRAM, { mode: 0o755 });
   return packedFolder(built);
