@@ -8,7 +8,7 @@ import { loadTask } from "../io/task_file.ts";
 import { loadModel, type LoadOptions } from "../io/load_model.ts";
 import { localHeaders, localPath } from "../io/local_path.ts";
 import { BACKEND_NAMES, chooseBackend } from "../ops/auto/mod.ts";
-import { gpu } from "../ops/gpu/mod.ts";
+import { gpu, type GpuBackend } from "../ops/gpu/mod.ts";
 import { reference } from "../ops/reference/mod.ts";
 import { openNative } from "../ops/native/mod.ts";
 import { wasm } from "../ops/wasm/mod.ts";
@@ -150,20 +150,30 @@ export async function openBackend(flags: BackendFlags): Promise<Backend> {
     case "reference":
       return reference();
     case "gpu":
-      return await asUsage(() =>
-        gpu({
-          timed: profile === true,
-          precision,
-          ...memory !== undefined && { memoryBytes: memory },
-        })
+      return notedAdapter(
+        await asUsage(() =>
+          gpu({
+            timed: profile === true,
+            precision,
+            ...memory !== undefined && { memoryBytes: memory },
+          })
+        ),
       );
     default:
       return backend satisfies never;
   }
 }
 
+/** Says so where the GPU is none. */
+function notedAdapter(backend: GpuBackend): GpuBackend {
+  if (backend.software) {
+    note(`No graphics card: ${backend.adapter} is a software adapter, slower than --backend native or wasm`);
+  }
+  return backend;
+}
+
 /** Something needed for opening is missing, which the user can fix. */
-async function asUsage(open: () => Promise<Backend>): Promise<Backend> {
+async function asUsage<B extends Backend>(open: () => Promise<B>): Promise<B> {
   try {
     return await open();
   } catch (cause) {

@@ -7,6 +7,7 @@ import { compare } from "./compare.ts";
 import { completion } from "./completion.ts";
 import { convert } from "./convert.ts";
 import { data } from "./data_command.ts";
+import { doctor } from "./doctor.ts";
 import { embed } from "./embed.ts";
 import { evaluate } from "./evaluate.ts";
 import { finetune } from "./finetune.ts";
@@ -44,6 +45,7 @@ export function graftProgram(): Command {
       quantize,
       convert,
       inspect,
+      doctor,
       completion,
     ]
   ) {

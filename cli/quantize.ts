@@ -45,7 +45,7 @@ interface QuantizeFlags extends ModelFlags {
 export function quantize(program: Command): void {
   modelFlags(
     program.command("quantize")
-      .description("Store a model in fewer bits, or compare what the four-bit types cost it"),
+      .description("Store a model in fewer bits, or compare four-bit types"),
   )
     .addOption(choice("--type <type>", "of the blocks' linear layers", [...BITSANDBYTES, ...BLOCKS]))
     .option(

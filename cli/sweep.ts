@@ -48,7 +48,7 @@ interface SweepFlags extends FinetuneFlags {
 /** Registers the command. */
 export function sweep(program: Command): void {
   const command = program.command("sweep")
-    .description("Train with many options and seeds, and compare the runs by their held-out loss")
+    .description("Train with many options and seeds, and compare the runs")
     .option("-d, --data <path|id>", "examples: a file, a folder or a hub id", onePath)
     .option(
       "-o, --output <folder>",

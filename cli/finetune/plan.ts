@@ -44,19 +44,9 @@ export async function planRun(given: FinetuneFlags): Promise<void> {
     throw new UsageError("Cannot plan with --from: the run itself says what it takes");
   }
   const flags = await chosenFlags(given);
-  const source = flags.config === undefined ? await localShapes(await modelSource(flags)) : undefined;
+  const { source, task, base, sizes, maxLength } = await plannedRun(flags);
   const { data } = flags;
-  const task = source === undefined || data === undefined
-    ? undefined
-    : await taskFor({ ...flags, data }, checkpointShapes(source));
-  const base: Base = source === undefined
-    ? { shapes: shapesOfConfig(flags), fresh: [] }
-    : baseOf(source, flags, task);
   const model = base.shapes;
-  const maxLength = rowLength(flags, model);
-  const sizes = source === undefined || data === undefined
-    ? { train: fullRows(flags.batchSize * flags.accumulate, maxLength), texts: 1 }
-    : await sizesOf(source, model, { ...flags, data }, maxLength);
   const plan = await planOf(model, flags, sizes, maxLength, base.fresh);
   const disk = diskOf(plan, sizes);
   const { memory } = flags;
@@ -102,6 +92,34 @@ export async function planRun(given: FinetuneFlags): Promise<void> {
       ),
   );
   throw new Exit(1);
+}
+
+/** What a plan is made from. */
+export interface PlannedRun {
+  /** The local checkpoint; undefined where there is a config alone. */
+  readonly source: string | undefined;
+  readonly task: Task | undefined;
+  readonly base: Base;
+  readonly sizes: PlannedSizes;
+  readonly maxLength: number;
+}
+
+/** Reads a model's headers and the sizes of the data, where they are not known. */
+export async function plannedRun(flags: ChosenFlags, known?: PlannedSizes): Promise<PlannedRun> {
+  const source = flags.config === undefined ? await localShapes(await modelSource(flags)) : undefined;
+  const { data } = flags;
+  const task = source === undefined || data === undefined
+    ? undefined
+    : await taskFor({ ...flags, data }, checkpointShapes(source));
+  const base: Base = source === undefined
+    ? { shapes: shapesOfConfig(flags), fresh: [] }
+    : baseOf(source, flags, task);
+  const maxLength = rowLength(flags, base.shapes);
+  const sizes = known ??
+    (source === undefined || data === undefined
+      ? { train: fullRows(flags.batchSize * flags.accumulate, maxLength), texts: 1 }
+      : await sizesOf(source, base.shapes, { ...flags, data }, maxLength));
+  return { source, task, base, sizes, maxLength };
 }
 
 /** Seconds that measuring a run's time should take at most. */

@@ -26,6 +26,8 @@ export interface Profile {
 export interface GpuBackend extends Backend {
   /** The adapter's description of itself. */
   readonly adapter: string;
+  /** Whether the adapter is a program on the CPU, such as Mesa's llvmpipe, and no card. */
+  readonly software: boolean;
   /** Whether subgroup operations are used. */
   readonly subgroups: boolean;
   /** Statistics since the start. */
@@ -47,6 +49,7 @@ export function backend(open: OpenDevice): GpuBackend {
   return {
     name: "gpu",
     adapter: open.description,
+    software: open.software,
     subgroups: open.subgroups,
     profile: () => ({ kernels: commands.tally(), submissions: commands.submissions() }),
     allocate: (bytes: number): Handle => shared.allocate(bytes),
