@@ -101,11 +101,26 @@ interface Violation {
   readonly nodes: readonly { readonly html: string; readonly failureSummary: string }[];
 }
 
-/** Fails where axe-core finds something serious, in light and in dark. */
+/** Sizes of a window: a desk's and a telephone's. */
+const SIZES = [{ width: 1280, height: 800 }, { width: 390, height: 844 }] as const;
+
+/** Takes pictures of a page into the folder `GRAFT_PICTURES`, if there is one. */
+async function pictured(page: Page, name: string): Promise<void> {
+  const folder = Deno.env.get("GRAFT_PICTURES");
+  if (folder === undefined) return;
+  for (const size of SIZES) {
+    await page.setViewportSize(size);
+    await page.screenshot({ path: `${folder}/${name}-${size.width}.png` });
+  }
+  await page.setViewportSize(SIZES[0]);
+}
+
+/** Fails where axe-core finds something serious, in light and in dark, of which it takes pictures where they are wanted. */
 export async function accessible(page: Page, where: string): Promise<void> {
   await page.evaluate(axe.source);
   for (const colorScheme of ["light", "dark"] as const) {
     await page.emulateMedia({ colorScheme });
+    await pictured(page, `${where.replaceAll(/\W+/g, "_").toLowerCase()}-${colorScheme}`);
     const found = await page.evaluate<readonly Violation[]>(
       `axe.run(document, { resultTypes: ["violations"] }).then(({ violations }) => violations)`,
     );

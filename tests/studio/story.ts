@@ -72,8 +72,15 @@ browserTest(
     await watchFrames(page);
     await page.getByRole("button", { name: "Go on to comparing" }).waitFor({ timeout: 120_000 });
     const gaps = await page.evaluate<readonly number[]>("gaps");
-    const longest = Math.max(...gaps);
-    console.log(`${gaps.length} frames while it trained, the longest ${longest.toFixed(0)} ms`);
+    const rising = [...gaps].sort((a, b) => a - b);
+    const [most, longest] = [rising[Math.floor(0.95 * rising.length)]!, rising.at(-1)!];
+    console.log(
+      `${gaps.length} frames while it trained: 95 % within ${most.toFixed(0)} ms, the longest ${
+        longest.toFixed(0)
+      } ms`,
+    );
+    // The longest depends on what else the machine does; a page that computed itself would stand still at each of the steps.
+    assert.ok(most < 50, `95 % of frames within ${most} ms`);
     await accessible(page, "train, after");
     const words = await commandOf(page);
 
