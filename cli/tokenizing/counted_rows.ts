@@ -67,11 +67,15 @@ export async function countedRows(
   const folder = count > FEW && tokenizer.files ? counting.folder : undefined;
   const name = folder === undefined ? "" : sizeFileName(decisive(tokenizer, options, count, counting));
   const kept = folder === undefined ? undefined : readSizes(folder, name, count);
-  if ((await gatherJson(world, kept !== undefined)).every(Boolean) && kept !== undefined) {
+  const mark = sizeFileName({ data: counting.sha256, count, options, decides: counting.decides });
+  const ranks = await gatherJson(world, { mark, knows: kept !== undefined });
+  if (kept !== undefined && ranks.every(({ knows }) => knows)) {
     return { rows: rowsOfSizes(examples, tokenizer, options, kept), [Symbol.dispose]: () => {} };
   }
   const sizes: Sizes = { lengths: new Uint32Array(count), targets: new Uint32Array(count) };
-  const own = shareOf(world, count);
+  // Ranks with other data or options are refused later, by name; until then each counts its own.
+  const shares = ranks.every((rank) => rank.mark === mark);
+  const own = shares ? shareOf(world, count) : Array.from({ length: count }, (_, n) => n);
   const threads = Math.max(1, Math.floor((counting.threads ?? availableParallelism()) / world.size));
   const { files } = tokenizer;
   const isShared = own.length > FEW && files !== undefined;
@@ -95,7 +99,7 @@ export async function countedRows(
       await countBy(pool, examples, own, sizes, () => ended, counting.counted);
     }
     if (ended) throw failure("CANCELLED", "The rows are no longer counted");
-    await exchange(world, own, sizes);
+    if (shares) await exchange(world, own, sizes);
     await end();
     if (folder !== undefined) await writeSizes(folder, name, sizes);
   };

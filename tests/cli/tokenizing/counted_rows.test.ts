@@ -144,3 +144,20 @@ Deno.test(
     for (const texts of heardBy) assert.ok(texts() >= 66 && texts() <= 110, `${texts()} texts`); // some twice, to cut them
   }),
 );
+
+Deno.test(
+  "ranks with other data count all of theirs",
+  withExamples([], async (examples, counting) => {
+    const limited = { ...examples, count: 20, example: (n: number) => examples.example(n) };
+    const shifted = { ...limited, example: (n: number) => examples.example(n + 7) };
+    const [one, other] = worldsOf(2);
+    const counted = await Promise.all([
+      countedRows(limited, made, options, { ...counting, world: one! }),
+      countedRows(shifted, made, options, { ...counting, world: other!, sha256: "def" }),
+    ]);
+    assert.deepEqual(
+      counted.map(({ rows }) => sizesOf(rows)),
+      [limited, shifted].map((file) => sizesOf(rowsOf(file, made, options))),
+    );
+  }),
+);
