@@ -113,8 +113,7 @@ export async function bundleModules(
     platform: "node",
     packages: "external",
     target: TARGET,
-    // White space stays: without it esbuild writes no marks of purity. Names stay: renamed ones make the maps grow by more.
-    minifySyntax: true,
+    // Nothing is minified: it would unwrap pure values and drop their marks, and renamed identifiers make the maps grow.
     sourcemap: true,
     metafile: true,
     plugins: [PURE],
