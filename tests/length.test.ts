@@ -11,6 +11,7 @@ const REASONS: Readonly<Record<string, string>> = {
   "core/edits/edit.ts": "the closed union of edits, two thirds of it documentation",
   "methods/index.ts": "the list of every method, written by `deno task index`",
   "tensor/backend.ts": "the one interface that every backend implements",
+  "studio/node/fs.ts": "stands for one module of Node in a bundle, whose functions must be found in one file",
   "ops/gpu/moves.ts": "the host side of one family of kernels, which share their arguments",
 };
 

@@ -1,8 +1,14 @@
 /** Every kernel of a backend on small random operands, against the reference: what a report of a new card needs. */
-import type { AttentionOptions, Backend, DType, Operand, Shape } from "../../tensor/mod.ts";
-import { byteLength, size } from "../../tensor/mod.ts";
+import {
+  type AttentionOptions,
+  type Backend,
+  byteLength,
+  type DType,
+  type Operand,
+} from "../../tensor/mod.ts";
 import { KERNEL_NAMES, type KernelName } from "../../ops/recording.ts";
 import { reference } from "../../ops/reference/mod.ts";
+import { codes, input, output, positive, type Value, whole } from "./kernel_operands.ts";
 
 /** How a kernel did. */
 export interface KernelResult {
@@ -18,48 +24,11 @@ export interface KernelResult {
 /** Differences of f32 sums in other orders, and of a card's own exponential functions, stay below this share. */
 const NEAR = 1e-4;
 
-/** An input of numbers, or an output. */
-interface Value {
-  readonly shape: Shape;
-  readonly dtype: DType;
-  readonly numbers?: ArrayLike<number>;
-}
-
 /** A call of a kernel, with the operands that it writes last. */
 interface Case {
   readonly values: readonly Value[];
   run(backend: Backend, ...operands: readonly Operand[]): void;
 }
-
-const noise = (n: number, scale: number): Float32Array => {
-  let state = 7;
-  return Float32Array.from({ length: n }, () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return (state / 2 ** 31 - 1) * scale;
-  });
-};
-const input = (shape: Shape, scale: number = 1): Value => ({
-  shape,
-  dtype: "f32",
-  numbers: noise(size(shape), scale),
-});
-const positive = (shape: Shape): Value => ({
-  shape,
-  dtype: "f32",
-  numbers: noise(size(shape), 1).map((x) => Math.abs(x) + 0.1),
-});
-const whole = (shape: Shape, below: number): Value => ({
-  shape,
-  dtype: "i32",
-  numbers: noise(size(shape), 1).map((x) => Math.floor((x + 1) / 2 * below)),
-});
-/** Weights in codes: any bytes below 64 are some. */
-const codes = (shape: Shape, dtype: DType): Value => ({
-  shape,
-  dtype,
-  numbers: noise(byteLength(dtype, shape), 1).map((x) => Math.floor((x + 1) * 32)),
-});
-const output = (shape: Shape, dtype: DType = "f32"): Value => ({ shape, dtype });
 
 const MATRIX = [33, 70];
 const ROWS = [33];

@@ -45,6 +45,8 @@ export async function withRanks(how: Distributed, run: (world: World) => Promise
       if (world.rank !== 0) await setTimeout(2000);
       silenced?.speak();
       note(`${world.rank === 0 ? "" : `process ${world.rank}: `}${oneLine(error)}`);
+      // MPICH's launcher drops what it has not read when a process aborts.
+      await setTimeout(200);
       world.abort(1);
     }
     world.finalize();
