@@ -7,7 +7,7 @@
 const LONG = 3031;
 const ROWS = { long: 8, short: 48 } as const;
 
-/** A streamed chat: when each piece came, in milliseconds since it was asked for, and the prompt's tokens. */
+/** A streamed chat: when each chunk came, in milliseconds since it was asked for, and the prompt's tokens. */
 async function chat(url: string, content: string, max_tokens: number): Promise<{
   readonly start: number;
   readonly times: readonly number[];

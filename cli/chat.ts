@@ -22,7 +22,7 @@ import {
 import { ADAPTERS_BASE, modelSource } from "./model_source.ts";
 import { checkNames, loadNamed, type NamedAdapter, namedAdapter } from "./named_adapters.ts";
 import { chatIds, generateOptionsOf, samplerOf, type TextFlags, textFlags } from "./text_flags.ts";
-import { note, print, printPiece } from "./terminal/output.ts";
+import { note, print, printChunk } from "./terminal/output.ts";
 
 const EXAMPLE = `
 Example:
@@ -114,7 +114,7 @@ async function answer(
   const model = adapter === undefined ? base : graft(base, adapter);
   const text = await generate(model, chatIds(base.tokenizer, messages), {
     ...options,
-    onToken: ({ text }) => printPiece(text),
+    onToken: ({ text }) => printChunk(text),
   });
   print("");
   return text;

@@ -16,7 +16,7 @@ import {
 } from "./load.ts";
 import { chatIds, generateOptionsOf, samplerOf, type TextFlags, textFlags } from "./text_flags.ts";
 import { ADAPTERS_BASE } from "./model_source.ts";
-import { print, printJson, printPiece } from "./terminal/output.ts";
+import { print, printChunk, printJson } from "./terminal/output.ts";
 import { isTerminal } from "../platform/streams.ts";
 
 const EXAMPLE = `
@@ -65,7 +65,7 @@ async function run(flags: GenerateFlags): Promise<void> {
     const ids = flags.chat === true ? chatIds(tokenizer, messages) : tokenizer.encode(prompt);
     const text = await generateText(model, ids, {
       ...generateOptionsOf(flags, samplerOf(flags)),
-      ...flags.json !== true && { onToken: ({ text }) => printPiece(text) },
+      ...flags.json !== true && { onToken: ({ text }) => printChunk(text) },
     });
     if (flags.json === true) printJson({ prompt, text });
     else print("");

@@ -15,7 +15,7 @@ import type { Cursor } from "./gguf_cursor.ts";
 import { plainGgufValue, readGgufValue } from "./gguf_metadata.ts";
 import type { GgufValue } from "./gguf_metadata.ts";
 import { ggufDtype } from "./gguf_types.ts";
-import { pieces } from "./chunks.ts";
+import { chunks } from "./chunks.ts";
 import { checkTensorName } from "./tensor_file.ts";
 import type { StoredTensor, TensorFile } from "./tensor_file.ts";
 import { rangeError, syntaxError } from "../errors/error.ts";
@@ -176,7 +176,7 @@ function placeTensors(
       shape,
       byteLength: length,
       read: () => source.read(dataStart + offset, length),
-      pieces: () => pieces(source, dataStart + offset, length),
+      chunks: () => chunks(source, dataStart + offset, length),
     });
   }
   // Data are contiguous, each padded to the alignment: no overlaps and no gaps.

@@ -81,7 +81,7 @@ export function plainGgufValue(item: GgufItem): unknown {
 }
 
 /**
- * A value's bytes, type code first, as a list of pieces.
+ * A value's bytes, type code first, as a list of chunks.
  *
  * @throws {RangeError} when a number does not fit its type.
  */

@@ -46,7 +46,7 @@ export async function writeGguf(
   const alignment = alignmentOf(path, fields);
   const head = header(path, fields, list, alignment);
   await writeAtomically(path, async (sink) => {
-    for (const piece of head) sink.write(piece);
+    for (const chunk of head) sink.write(chunk);
     for (const tensor of list) {
       const data = await tensor.read();
       const expected = byteLength(tensor.dtype, tensor.shape);
@@ -69,15 +69,15 @@ function header(
   tensors: readonly WritableTensor[],
   alignment: number,
 ): readonly Uint8Array[] {
-  const pieces: Uint8Array[] = [
+  const chunks: Uint8Array[] = [
     new TextEncoder().encode("GGUF"),
     word(3),
     long(tensors.length),
     long(fields.size),
   ];
   for (const [key, value] of fields) {
-    for (const part of encodeGgufText(key)) pieces.push(part);
-    for (const part of encodeGgufValue(key, value)) pieces.push(part);
+    for (const part of encodeGgufText(key)) chunks.push(part);
+    for (const part of encodeGgufValue(key, value)) chunks.push(part);
   }
   const names = new Set<string>();
   let offset = 0;
@@ -93,7 +93,7 @@ function header(
     if (shape.length > 4) {
       throw rangeError("CANNOT_SAVE", `Cannot write ${where}: it has ${shape.length} axes; GGUF allows 4`);
     }
-    pieces.push(
+    chunks.push(
       ...text,
       word(shape.length),
       ...shape.toReversed().map(long),
@@ -102,19 +102,19 @@ function header(
     );
     offset = aligned(offset + byteLength(dtype, shape), alignment);
   }
-  const end = pieces.reduce((sum, piece) => sum + piece.length, 0);
-  return [joined([...pieces, new Uint8Array(aligned(end, alignment) - end)])];
+  const end = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
+  return [joined([...chunks, new Uint8Array(aligned(end, alignment) - end)])];
 }
 
 /**
- * Concatenates the pieces: a vocabulary has some hundred thousand of them, and each write is a system call.
+ * Concatenates the chunks: a vocabulary has some hundred thousand of them, and each write is a system call.
  */
-function joined(pieces: readonly Uint8Array[]): Uint8Array {
-  const bytes = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
+function joined(chunks: readonly Uint8Array[]): Uint8Array {
+  const bytes = new Uint8Array(chunks.reduce((sum, chunk) => sum + chunk.length, 0));
   let end = 0;
-  for (const piece of pieces) {
-    bytes.set(piece, end);
-    end += piece.length;
+  for (const chunk of chunks) {
+    bytes.set(chunk, end);
+    end += chunk.length;
   }
   return bytes;
 }

@@ -7,7 +7,7 @@ import { byteLength } from "../tensor/mod.ts";
 import type { Shape } from "../tensor/mod.ts";
 import { fileSource } from "./byte_source.ts";
 import type { ByteSource } from "./byte_source.ts";
-import { pieces } from "./chunks.ts";
+import { chunks } from "./chunks.ts";
 import { plainDtype, storedPlain, toPlain } from "./plain_numbers.ts";
 import type { NumberType } from "./plain_numbers.ts";
 import { readHeader } from "./safetensors_header.ts";
@@ -28,8 +28,8 @@ export interface RawTensor {
   readonly byteLength: number;
   /** A new copy of the stored bytes. */
   read(): Uint8Array;
-  /** The stored bytes in pieces; see `StoredTensor`. */
-  pieces?(): Iterable<Uint8Array>;
+  /** The stored bytes in chunks; see `StoredTensor`. */
+  chunks?(): Iterable<Uint8Array>;
 }
 
 /** An open safetensors file, or all the shards of one. */
@@ -68,7 +68,7 @@ export function openSafetensors(source: string | ByteSource): SafetensorsFile {
       shape,
       byteLength: end - begin,
       read: () => bytes.read(begin, end - begin),
-      pieces: () => pieces(bytes, begin, end - begin),
+      chunks: () => chunks(bytes, begin, end - begin),
     }));
     return safetensorsFile(bytes.name, raw, metadata, [bytes]);
   } catch (error) {
@@ -169,6 +169,6 @@ function storedTensor(file: string, tensor: RawTensor): StoredTensor {
     shape,
     byteLength: byteLength(dtype, shape),
     read: () => toPlain(`tensor "${name}" of ${file}`, type, tensor.read()),
-    ...storedPlain(type) && tensor.pieces && { pieces: tensor.pieces },
+    ...storedPlain(type) && tensor.chunks && { chunks: tensor.chunks },
   };
 }

@@ -24,17 +24,17 @@ export interface StoredTensor {
    */
   read(): Uint8Array;
   /**
-   * The same bytes in order, in pieces that share one small buffer: each is valid until the next is
+   * The same bytes in order, in chunks that share one small buffer: each is valid until the next is
    * requested, and stays in the processor's cache. Absent where the file does not store the bytes in this
    * form.
    *
    * @throws {RangeError} when the file ends too early.
    */
-  pieces?(): Iterable<Uint8Array>;
+  chunks?(): Iterable<Uint8Array>;
 }
 
 /** A tensor to be written. `read` is called once, when it is written, so its bytes need not exist before. */
-export interface WritableTensor extends Omit<StoredTensor, "read" | "pieces"> {
+export interface WritableTensor extends Omit<StoredTensor, "read" | "chunks"> {
   /** The bytes, or a promise of them. */
   read(): Uint8Array | Promise<Uint8Array>;
 }

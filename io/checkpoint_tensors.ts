@@ -5,7 +5,7 @@ import {
   castWeightShape,
   type DType,
   fromBytes,
-  fromPieces,
+  fromChunks,
   isQuantized,
   lazy,
   scope,
@@ -70,9 +70,9 @@ export function storedLeaf(
       ? codes === "decoded" ? stored.decodesTo ?? dtype ?? "f32" : own
       : dtype ?? own);
   const asStored = (): Tensor =>
-    stored.pieces === undefined
+    stored.chunks === undefined
       ? fromBytes(stored.read(), shape, own, backend)
-      : fromPieces(stored.pieces(), shape, own, backend);
+      : fromChunks(stored.chunks(), shape, own, backend);
   const load = (): Tensor => scope(() => castWeight(asStored(), wanted, inOut));
   return leaves === undefined ? load() : lazy(backend, castWeightShape(stored, wanted, inOut), wanted, load);
 }

@@ -30,7 +30,7 @@ const derivedBase: MethodDefinition = {
 
 /** An adapter as it was before loading added the base that its record describes. */
 export function withoutDerivedBase(adapter: Adapter): Adapter {
-  const { base, tuned } = adapter.method.parts ?? {};
+  const { base, tuned } = adapter.method.components ?? {};
   if (base?.definition !== derivedBase || tuned === undefined) return adapter;
   return { ...adapter, method: tuned, params: adapter.params["tuned"] as Tree };
 }

@@ -39,7 +39,7 @@ export type { TaskOptions } from "./shared/tasks.ts";
 export * from "./side_networks/pruned_side.ts";
 export type { PromptEncoder, PromptEncoderParams } from "./soft_prompts/prompt_encoder.ts";
 export type { PromptParams, PromptPosition, PromptStart } from "./soft_prompts/prompt_rows.ts";
-export { type Blocks, piecesOf } from "./structured/blocks.ts";
+export { type Blocks, blocksOf } from "./structured/blocks.ts";
 export * from "./structured/principal_subspace.ts";
 export {
   type LayerSplit,

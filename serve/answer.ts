@@ -24,7 +24,7 @@ export interface Form {
   whole(heading: Heading, texts: readonly Written[], usage: Usage): unknown;
   /** Sent before any text of a choice; undefined for nothing. */
   first(heading: Heading, index: number): unknown | undefined;
-  piece(heading: Heading, index: number, text: string): unknown;
+  chunk(heading: Heading, index: number, text: string): unknown;
   last(heading: Heading, index: number, reason: Written["reason"]): unknown;
   /** The token counts at the end. */
   counts(heading: Heading, usage: Usage): unknown;
@@ -75,7 +75,7 @@ export const CHAT: Form = {
     usage,
   }),
   first: (heading, index) => chatChunk(heading, index, { role: "assistant", content: "" }),
-  piece: (heading, index, text) => chatChunk(heading, index, { content: text }),
+  chunk: (heading, index, text) => chatChunk(heading, index, { content: text }),
   last: (heading, index, reason) => chatChunk(heading, index, {}, reason),
   counts: countsOf(CHAT_CHUNK),
 };
@@ -106,7 +106,7 @@ export const COMPLETION: Form = {
     usage,
   }),
   first: () => undefined,
-  piece: textChunk,
+  chunk: textChunk,
   last: (heading, index, reason) => textChunk(heading, index, "", reason),
   counts: countsOf(TEXT),
 };

@@ -1,6 +1,6 @@
 /**
- * Generates many texts concurrently. Prompts are read in pieces, in turn, and rows take steps in between for as long as the last
- * piece took: a short prompt waits for one piece of each long one, and a text that is being written keeps half its rate. What
+ * Generates many texts concurrently. Prompts are read in chunks, in turn, and rows take steps in between for as long as the last
+ * chunk took: a short prompt waits for one chunk of each long one, and a text that is being written keeps half its rate. What
  * is written does not depend on the order. Between passes other work of the program can run.
  */
 import {
@@ -59,7 +59,7 @@ export interface Engine {
    * @throws {RangeError} on an unknown adapter or an option out of range.
    * @throws the job's signal's reason when it is already aborted.
    */
-  submit(job: Job, hear?: (piece: string) => void): PendingText;
+  submit(job: Job, hear?: (chunk: string) => void): PendingText;
   /** Cancels remaining jobs and frees the caches. */
   close(): Promise<void>;
 }
@@ -107,7 +107,7 @@ export function engine(model: Model, { adapters, rows, queue }: EngineOptions): 
   const written = (): readonly Wanted[] => [...begun, ...pools.flatMap(({ rows }) => rows)];
   const count = (): number => written().length;
 
-  /** Reads the next piece of the prompt whose turn it is, and after the last one adds the row to a pool. */
+  /** Reads the next chunk of the prompt whose turn it is, and after the last one adds the row to a pool. */
   const readOn = async (): Promise<void> => {
     begun = begun.filter((wanted) => {
       if (wanted.cancelled) wanted.reading.dispose();
@@ -165,9 +165,9 @@ export function engine(model: Model, { adapters, rows, queue }: EngineOptions): 
         begun.push(...waiting.splice(0, Math.max(0, rows - count())));
         const before = performance.now();
         await readOn();
-        const piece = performance.now() - before;
+        const chunk = performance.now() - before;
         do await stepAll(); while (
-          begun.length > 0 && pools.length > 0 && performance.now() - before < 2 * piece
+          begun.length > 0 && pools.length > 0 && performance.now() - before < 2 * chunk
         );
       }
     } finally {
@@ -257,5 +257,5 @@ function taken(wanted: Wanted, scores: Float32Array): boolean {
   }
 }
 
-/** Lets other work of the program run, such as receiving requests and sending pieces. */
+/** Lets other work of the program run, such as receiving requests and sending chunks. */
 const others = (): Promise<void> => new Promise((resolve) => setTimeout(resolve));

@@ -147,18 +147,18 @@ async function body({ maxBytes }: Service, request: Request): Promise<Fields> {
 
 /** The body's text. @throws {Problem} when it is too long or incomplete. */
 async function textOf(request: Request, maxBytes: number): Promise<string> {
-  const pieces: Uint8Array<ArrayBuffer>[] = [];
+  const chunks: Uint8Array<ArrayBuffer>[] = [];
   let size = 0;
   try {
-    for await (const piece of request.body ?? []) {
-      size += piece.length;
+    for await (const chunk of request.body ?? []) {
+      size += chunk.length;
       if (size > maxBytes) break;
-      pieces.push(piece);
+      chunks.push(chunk);
     }
   } catch (error) {
     throw new Problem(`Cannot read the body: ${(error as Error).message}`, { code: "invalid_body" });
   }
-  if (size <= maxBytes) return await new Blob(pieces).text();
+  if (size <= maxBytes) return await new Blob(chunks).text();
   throw new Problem(`Expected a body of at most ${maxBytes} bytes`, {
     status: 413,
     code: "request_too_large",
@@ -221,7 +221,7 @@ async function answer(
   }
   const heading = { id: form.prefix + service.id(), created: service.now(), model: asked.model };
   const seed = asked.seed ?? service.seed();
-  const submit = (hear: (index: number, piece: string) => void): readonly PendingText[] => {
+  const submit = (hear: (index: number, chunk: string) => void): readonly PendingText[] => {
     const promised: PendingText[] = [];
     try {
       for (const [i, text] of texts.entries()) {
@@ -229,7 +229,7 @@ async function answer(
           ...{ ...text, adapter, seed: (seed + i) % Number.MAX_SAFE_INTEGER, stop: asked.stop },
           ...asked.sampler && { sampler: asked.sampler },
         };
-        promised.push(running.submit(job, (piece) => hear(i, piece)));
+        promised.push(running.submit(job, (chunk) => hear(i, chunk)));
       }
     } catch (error) {
       for (const { written, cancel } of promised) {

@@ -24,7 +24,7 @@ export interface Runner {
   readonly model: Model;
   /** The adapter's edits, when they can share a pass with other adapters'. */
   readonly edits: readonly MixableEdit[] | undefined;
-  /** Whether prompts are read in pieces. */
+  /** Whether prompts are read in chunks. */
   readonly inPieces: boolean;
 }
 

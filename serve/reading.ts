@@ -1,8 +1,8 @@
 /**
- * Reading a prompt in pieces, between which rows of other texts take steps. Where an adapter looks at a text as a whole it is
+ * Reading a prompt in chunks, between which rows of other texts take steps. Where an adapter looks at a text as a whole it is
  * read in one pass.
  *
- *   piece i:  keys and values of tokens 64 i … 64 i + 63, which attend to all before them in the cache
+ *   chunk i:  keys and values of tokens 64 i … 64 i + 63, which attend to all before them in the cache
  */
 import { typeError } from "../errors/error.ts";
 import {
@@ -19,19 +19,19 @@ import {
 import { nextTokenLogits } from "../core/running/next_token_logits.ts";
 import type { CachedRows } from "./cache_rows.ts";
 
-/** Tokens of a piece. The same for every text and load, so that no result depends on what else is written. */
-const PIECE = 64;
-/** Fewest tokens of the last piece: kernels multiply a few rows in another order than many. */
+/** Tokens of a chunk. The same for every text and load, so that no result depends on what else is written. */
+const CHUNK = 64;
+/** Fewest tokens of the last chunk: kernels multiply a few rows in another order than many. */
 const LEAST = 16;
 
-/** Where the pieces of a prompt of n tokens end. */
+/** Where the chunks of a prompt of n tokens end. */
 export function pieceEnds(n: number): readonly number[] {
-  const whole = Math.max(0, Math.ceil((n - LEAST - PIECE + 1) / PIECE));
-  return [...Array.from({ length: whole }, (_, i) => (i + 1) * PIECE), n];
+  const whole = Math.max(0, Math.ceil((n - LEAST - CHUNK + 1) / CHUNK));
+  return [...Array.from({ length: whole }, (_, i) => (i + 1) * CHUNK), n];
 }
 
 /**
- * Whether a model with an adapter may read a text in pieces: all its edits treat each token by itself. The encoder of an
+ * Whether a model with an adapter may read a text in chunks: all its edits treat each token by itself. The encoder of an
  * encoder-decoder model sees the whole text.
  */
 export function readsInPieces(model: Model, adapter?: Adapter): boolean {
@@ -61,13 +61,13 @@ export interface ReadPrompt {
 
 /** A prompt being read. */
 export interface Reading {
-  /** Reads the next piece. Returns the result after the last one. */
+  /** Reads the next chunk. Returns the result after the last one. */
   step(): Promise<ReadPrompt | undefined>;
   /** Frees what was read, unless it has been returned. */
   dispose(): void;
 }
 
-/** Begins to read a prompt in pieces that end at `ends`, the last of them at its own end. */
+/** Begins to read a prompt in chunks that end at `ends`, the last of them at its own end. */
 export function reading(model: Model, prompt: readonly number[], ends: readonly number[]): Reading {
   let [from, root]: [number, Root<CachedRows> | undefined] = [0, undefined];
   const before = (): { readonly cache?: CachedRows["cache"] } =>

@@ -15,7 +15,7 @@ export function streamed(
   heading: Heading,
   promptTokens: number,
   includeUsage: boolean,
-  submit: (hear: (index: number, piece: string) => void) => readonly PendingText[],
+  submit: (hear: (index: number, chunk: string) => void) => readonly PendingText[],
 ): Response {
   const encoder = new TextEncoder();
   let open = true;
@@ -26,8 +26,8 @@ export function streamed(
   };
   const sendChunk = (chunk: unknown): void =>
     send(includeUsage ? { ...chunk as Readonly<Record<string, unknown>>, usage: null } : chunk);
-  // No piece arrives before this function returns.
-  const promised = submit((index, piece) => sendChunk(form.piece(heading, index, piece)));
+  // No chunk arrives before this function returns.
+  const promised = submit((index, chunk) => sendChunk(form.chunk(heading, index, chunk)));
   const finished = async ({ written }: PendingText, index: number): Promise<Written> => {
     const text = await written;
     sendChunk(form.last(heading, index, text.reason));

@@ -43,11 +43,11 @@ export interface Writing {
 }
 
 /**
- * Begins a text. `hear` is called with each final piece; together they are the text.
+ * Begins a text. `hear` is called with each final chunk; together they are the text.
  *
  * @throws {RangeError} on an option out of range.
  */
-export function writing(model: Model, job: Job, hear: (piece: string) => void): Writing {
+export function writing(model: Model, job: Job, hear: (chunk: string) => void): Writing {
   const { sampler, stop, maxTokens, prompt } = job;
   if (sampler !== undefined) checkSampler(sampler);
   const { tokenizer } = model;

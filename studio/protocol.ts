@@ -90,7 +90,7 @@ export interface ModelInfo {
   readonly notes: readonly string[];
 }
 
-/** A piece of a row's text. */
+/** A part of a row's text. */
 export interface RowPart {
   readonly text: string;
   readonly trained: boolean;

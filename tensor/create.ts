@@ -121,20 +121,20 @@ export function fromBytes(bytes: Uint8Array, shape: Shape, dtype: DType, backend
 }
 
 /**
- * A tensor of any dtype from the bytes of its layout, given in order in pieces whose lengths, except the
- * last, are multiples of four. Each piece is copied before the next is requested, so they may share one
+ * A tensor of any dtype from the bytes of its layout, given in order in chunks whose lengths, except the
+ * last, are multiples of four. Each chunk is copied before the next is requested, so they may share one
  * buffer.
  *
  * @example
  * ```ts
- * import { fromPieces, read, reference } from "@graft/peft";
+ * import { fromChunks, read, reference } from "@graft/peft";
  * import assert from "node:assert/strict";
- * const pieces = [[1, 2], [3]].map((numbers) => new Uint8Array(Float32Array.from(numbers).buffer));
- * assert.deepEqual([...await read(fromPieces(pieces, [3], "f32", reference()))], [1, 2, 3]);
+ * const chunks = [[1, 2], [3]].map((numbers) => new Uint8Array(Float32Array.from(numbers).buffer));
+ * assert.deepEqual([...await read(fromChunks(chunks, [3], "f32", reference()))], [1, 2, 3]);
  * ```
  */
-export function fromPieces(
-  pieces: Iterable<Uint8Array>,
+export function fromChunks(
+  chunks: Iterable<Uint8Array>,
   shape: Shape,
   dtype: DType,
   backend: Backend,
@@ -142,9 +142,9 @@ export function fromPieces(
   const room = byteLength(dtype, shape);
   const result = allocate(backend, shape, dtype);
   let done = 0;
-  for (const piece of pieces) {
-    if (done + piece.byteLength <= room) backend.upload(result.raw, piece, done);
-    done += piece.byteLength;
+  for (const chunk of chunks) {
+    if (done + chunk.byteLength <= room) backend.upload(result.raw, chunk, done);
+    done += chunk.byteLength;
   }
   checkBytes(done, shape, dtype);
   return result;

@@ -4,7 +4,7 @@ import { type BucketPlan, bucketPlan, type Buckets, positive } from "./buckets.t
 import { packedBatches, type Packing } from "./packing.ts";
 import type { Row } from "./buckets.ts";
 import type { ExampleSizes, MicroBatch } from "./micro_batch.ts";
-import { piecesOf } from "./pieces.ts";
+import { chunksOf } from "./chunks.ts";
 import { rangeError } from "../errors/error.ts";
 
 /** How examples become steps. */
@@ -13,8 +13,8 @@ export interface BatchOptions {
   readonly batching: Buckets | Packing;
   /** Micro-batches in a step; the last step of an epoch may have fewer. Default: 1. */
   readonly accumulate?: number;
-  /** Most tokens of a piece of a micro-batch, padding included, of one row at least. Default: micro-batches stay whole. */
-  readonly pieceTokens?: number;
+  /** Most tokens of a chunk of a micro-batch, padding included, of one row at least. Default: micro-batches stay whole. */
+  readonly chunkTokens?: number;
   /** Each epoch shuffles with this key folded with its number. */
   readonly key: Key;
 }
@@ -29,7 +29,7 @@ export interface Position {
 
 /** The input of one update of the parameters. */
 export interface Step extends Position {
-  /** The passes whose gradients are summed: micro-batches, or their pieces. */
+  /** The passes whose gradients are summed: micro-batches, or their chunks. */
   readonly microBatches: readonly MicroBatch[];
   /** Labels that the loss counts in all of them. */
   readonly targets: number;
@@ -55,7 +55,7 @@ export const needsAllSizes = ({ batching }: Pick<BatchOptions, "batching">): boo
  * @throws {RangeError} as `planEpoch`.
  */
 export function epochPlan(sizes: ExampleSizes, options: BatchOptions, epoch: number): EpochPlan {
-  const { batching, accumulate = 1, pieceTokens = Infinity, key } = options;
+  const { batching, accumulate = 1, chunkTokens = Infinity, key } = options;
   positive("accumulate", accumulate);
   if (sizes.lengths.length === 0) {
     throw rangeError("INVALID_ARGUMENT", "Cannot plan an epoch: there are no examples");
@@ -83,8 +83,8 @@ export function epochPlan(sizes: ExampleSizes, options: BatchOptions, epoch: num
         const rows = batches.batch(i);
         return { rows, targets: total(rows.flat().map((example) => sizes.targets[example]!)) };
       });
-      const pieces = group.flatMap((micro) => piecesOf(micro, sizes, pieceTokens));
-      return { epoch, step, microBatches: pieces, targets: total(group.map(({ targets }) => targets)) };
+      const chunks = group.flatMap((micro) => chunksOf(micro, sizes, chunkTokens));
+      return { epoch, step, microBatches: chunks, targets: total(group.map(({ targets }) => targets)) };
     },
   };
 }

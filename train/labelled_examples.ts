@@ -134,7 +134,7 @@ export interface LabelledOptions {
 }
 
 /**
- * The labelled examples of a file or folder in order, read in pieces.
+ * The labelled examples of a file or folder in order, read in chunks.
  *
  * @throws as `readRecords` and `labelledExampleOf`, and {TypeError} when the first record is not a labelled
  * example.

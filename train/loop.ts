@@ -27,7 +27,7 @@ import { collate } from "./collate.ts";
 import { resident } from "./moments.ts";
 import { loadedLossScale, nextLossScale, storedLossScale, unscaled } from "./loss_scale.ts";
 import { adamw } from "./optimizer.ts";
-import { mostTokens } from "./pieces.ts";
+import { mostTokens } from "./chunks.ts";
 import { measured, type Pass } from "./passes.ts";
 import type { Rows } from "./rows.ts";
 import { checkSame } from "./same_parameters.ts";
@@ -72,7 +72,7 @@ export async function startTraining<P extends Tree>(
   const order: BatchOptions = {
     batching: options.batching,
     accumulate: options.accumulate ?? 1,
-    pieceTokens: mostTokens(rows, options.pieceTokens),
+    chunkTokens: mostTokens(rows, options.chunkTokens),
     key: fold(seed, "order"),
   };
   const epochs = options.epochs ?? 1;
@@ -105,7 +105,7 @@ export async function startTraining<P extends Tree>(
 
   const gradientsOf = async (plan: Step): Promise<Passes> => {
     const own: Pass[] = [];
-    const piece = async (i: number): Promise<Tree> => {
+    const chunk = async (i: number): Promise<Tree> => {
       if (own.length > 0) await heed(within);
       const { value, gradients, metrics = {} } = passes(
         model,
@@ -124,7 +124,7 @@ export async function startTraining<P extends Tree>(
       return gradients;
     };
     try {
-      return { own, gradients: await treeSum(world, plan.microBatches.length, trainable(owned.tree), piece) };
+      return { own, gradients: await treeSum(world, plan.microBatches.length, trainable(owned.tree), chunk) };
     } catch (error) {
       dispose(own.map(({ loss, metrics }) => [loss, metrics]));
       throw error;

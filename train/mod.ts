@@ -42,7 +42,7 @@ export type { EncodeOptions, ExampleTokenizer } from "./example_tokenizer.ts";
 export * from "./shuffle.ts";
 export { bucketBatches, type Buckets, type Row } from "./buckets.ts";
 export * from "./packing.ts";
-export { mostTokens, PIECE_TOKENS, piecesOf } from "./pieces.ts";
+export { CHUNK_TOKENS, chunksOf, mostTokens } from "./chunks.ts";
 export { alone, gatherJson, gatherNumbers, type World } from "./world.ts";
 export * from "./batches.ts";
 export type { BatchOptions, Position, Step } from "./epoch_plan.ts";

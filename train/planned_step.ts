@@ -18,7 +18,7 @@ import { startTraining } from "./loop.ts";
 import type { ExampleSizes, MicroBatch } from "./micro_batch.ts";
 import { type Moments, resident, updateLeaf } from "./moments.ts";
 import { freshSlots, type Optimizer, type Slots } from "./optimizer.ts";
-import { mostTokens } from "./pieces.ts";
+import { mostTokens } from "./chunks.ts";
 import { placeholderRows, type RowSize } from "./placeholder_rows.ts";
 import type { PlanOptions, RowSizes } from "./plan_options.ts";
 import { pickRows, type Rows } from "./rows.ts";
@@ -27,8 +27,8 @@ import type { Training } from "./training.ts";
 /** The steps of an epoch, as the run takes them. */
 export function epochSteps(sizes: RowSizes, options: PlanOptions, epoch: number): readonly Step[] {
   const { batching, accumulate = 1 } = options;
-  const pieceTokens = mostTokens(sizes, options.pieceTokens);
-  const order = { batching, accumulate, pieceTokens, key: fold(key(options.seed ?? 0), "order") };
+  const chunkTokens = mostTokens(sizes, options.chunkTokens);
+  const order = { batching, accumulate, chunkTokens, key: fold(key(options.seed ?? 0), "order") };
   return planEpoch(sizes, order, epoch);
 }
 
@@ -72,7 +72,7 @@ export function plannedStep<P extends Tree>(
   return startTraining(model, adapter, repeated, {
     ...rest,
     accumulate,
-    pieceTokens: Infinity,
+    chunkTokens: Infinity,
     batching: batchesOf(options, batch),
     epochs: 1,
     maxSteps: 1,

@@ -21,10 +21,10 @@ export interface TrainOptions {
   /** Micro-batches per step, default 1. */
   readonly accumulate?: number;
   /**
-   * Most tokens of a piece, padding included: micro-batches are cut into such pieces, whose gradients are summed in a fixed
+   * Most tokens of a chunk, padding included: micro-batches are cut into such chunks, whose gradients are summed in a fixed
    * tree. Default 512. Rows that are compared with each other (`Rows.together`) stay together.
    */
-  readonly pieceTokens?: number;
+  readonly chunkTokens?: number;
   /** The processes that train together. Default: this one alone. */
   readonly world?: World;
   /** Passes over the data, default 1. */

@@ -1,6 +1,6 @@
 /**
- * Sums of the gradients of pieces in one fixed tree: that of n pieces is that of the first 2ᵏ, the largest power of two below n,
- * plus that of the others. Floating-point sums depend on their order; this order depends on the number of pieces alone, so that
+ * Sums of the gradients of chunks in one fixed tree: that of n chunks is that of the first 2ᵏ, the largest power of two below n,
+ * plus that of the others. Floating-point sums depend on their order; this order depends on the number of chunks alone, so that
  * processes that hold some of them each get the bits that one process gets that holds them all.
  */
 import {
@@ -19,35 +19,35 @@ import { leafOf } from "./moments.ts";
 import type { World } from "./world.ts";
 import { log2 } from "../elementary/exponential.ts";
 
-/** Which rank computes a piece: consecutive pieces, nearly as many for each rank. */
-export function ownerOf(piece: number, pieces: number, { size }: Pick<World, "size">): number {
-  return Math.floor(((piece + 1) * size - 1) / pieces);
+/** Which rank computes a chunk: consecutive chunks, nearly as many for each rank. */
+export function ownerOf(chunk: number, chunks: number, { size }: Pick<World, "size">): number {
+  return Math.floor(((chunk + 1) * size - 1) / chunks);
 }
 
 /**
- * The sum over all pieces, on every rank. Frees what it adds.
+ * The sum over all chunks, on every rank. Frees what it adds.
  *
- * @param pieces How many there are.
+ * @param chunks How many there are.
  * @param like A tree of the gradients' shapes, for ranks that compute none.
- * @param piece Computes the gradients of one.
+ * @param chunk Computes the gradients of one.
  */
 export async function treeSum(
   world: World,
-  pieces: number,
+  chunks: number,
   like: Tree,
-  piece: (number: number) => Tree | Promise<Tree>,
+  chunk: (number: number) => Tree | Promise<Tree>,
 ): Promise<Tree> {
-  /** The sum of n pieces from the first on, at the rank that computes the first. */
+  /** The sum of n chunks from the first on, at the rank that computes the first. */
   const sum = async (first: number, n: number): Promise<Tree | undefined> => {
-    const owner = ownerOf(first, pieces, world);
-    if (n === 1) return owner === world.rank ? await piece(first) : undefined;
+    const owner = ownerOf(first, chunks, world);
+    if (n === 1) return owner === world.rank ? await chunk(first) : undefined;
     const half = 2 ** (Math.ceil(log2(n)) - 1);
     const left = await sum(first, half);
     const right = await sum(first + half, n - half).catch((error) => {
       dispose(left);
       throw error;
     });
-    const other = ownerOf(first + half, pieces, world);
+    const other = ownerOf(first + half, chunks, world);
     if (right !== undefined && owner !== world.rank) {
       await world.send(owner, await packed(right));
       dispose(right);
@@ -56,9 +56,9 @@ export async function treeSum(
     if (left === undefined) return undefined;
     return added(left, right ?? await received(world, other, like));
   };
-  const total = await sum(0, pieces);
+  const total = await sum(0, chunks);
   if (world.size === 1) return total!;
-  const root = ownerOf(0, pieces, world);
+  const root = ownerOf(0, chunks, world);
   if (total === undefined) return await received(world, root, like, "broadcast");
   await world.broadcast(root, await packed(total));
   return total;

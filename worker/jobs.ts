@@ -58,7 +58,7 @@ export interface WorkerTrainOptions extends
     | "learningRate"
     | "batching"
     | "accumulate"
-    | "pieceTokens"
+    | "chunkTokens"
     | "epochs"
     | "maxSteps"
     | "clip"

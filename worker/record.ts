@@ -11,7 +11,7 @@ import { typeError } from "../errors/error.ts";
  */
 export function recordFrom(method: Method | MethodRecord): MethodRecord {
   if ("method" in method) return method;
-  const { definition, config, parts, name } = method;
+  const { definition, config, components, name } = method;
   if (definition === undefined) {
     throw typeError(
       "CANNOT_SAVE",
@@ -21,8 +21,8 @@ export function recordFrom(method: Method | MethodRecord): MethodRecord {
   return {
     method: definition.name,
     config: optionsToJson(`the options of ${name}`, config),
-    ...parts !== undefined && {
-      parts: Object.fromEntries(Object.entries(parts).map(([name, part]) => [name, recordFrom(part)])),
+    ...components !== undefined && {
+      parts: Object.fromEntries(Object.entries(components).map(([name, of]) => [name, recordFrom(of)])),
     },
   };
 }

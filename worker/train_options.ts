@@ -37,7 +37,7 @@ export function stepsOf(options: WorkerTrainOptions, rows: Rows): number {
   const order = {
     batching,
     accumulate,
-    pieceTokens: mostTokens(rows, options.pieceTokens),
+    chunkTokens: mostTokens(rows, options.chunkTokens),
     key: fold(key(seed), "order"),
   };
   return Math.min(maxSteps, countSteps(rows, order, epochs));

@@ -35,7 +35,7 @@ import { heldOutOf, type PlannedSizes, plannedSizes } from "./planned_sizes.ts";
 import { print, printJson, showBytes, table } from "../terminal/output.ts";
 import { failure } from "../../errors/error.ts";
 
-/** Prints the plan: of many processes the first one's, which is that of each, for all hold the model and compute a piece at a time. */
+/** Prints the plan: of many processes the first one's, which is that of each, for all hold the model and compute a chunk at a time. */
 export async function planRun(given: FinetuneFlags): Promise<void> {
   const launcher = given.distributed === "off" ? undefined : launcherOf(environmentVariable);
   const { rank, size: processes } = launcher ?? { rank: 0, size: 1 };

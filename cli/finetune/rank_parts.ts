@@ -65,24 +65,24 @@ export async function agreeOn(world: World, record: StateRecord, backend: Backen
  * Checks that there is work for every rank.
  *
  * @param rows Those that are trained.
- * @throws {RangeError} when the largest step has fewer pieces than there are ranks.
+ * @throws {RangeError} when the largest step has fewer chunks than there are ranks.
  */
 export function checkWork(
   { size }: World,
   rows: Rows,
-  options: Pick<TrainOptions, "batching" | "accumulate" | "pieceTokens">,
+  options: Pick<TrainOptions, "batching" | "accumulate" | "chunkTokens">,
 ): void {
   if (size === 1) return;
-  const { batching, accumulate = 1, pieceTokens = mostTokens(rows) } = options;
-  const steps = planEpoch(rows, { batching, accumulate, pieceTokens, key: key(0) }, 0);
-  const pieces = Math.max(...steps.map(({ microBatches }) => microBatches.length));
-  if (pieces < size) {
+  const { batching, accumulate = 1, chunkTokens = mostTokens(rows) } = options;
+  const steps = planEpoch(rows, { batching, accumulate, chunkTokens, key: key(0) }, 0);
+  const chunks = Math.max(...steps.map(({ microBatches }) => microBatches.length));
+  if (chunks < size) {
     throw rangeError(
       "INVALID_ARGUMENT",
-      `Cannot share the work out to ${size} processes: a step has ${pieces} ${
-        pieces === 1 ? "piece" : "pieces"
-      } of at most ${pieceTokens} tokens; give a larger --batch-size or --accumulate ${
-        Math.ceil(accumulate * size / pieces)
+      `Cannot share the work out to ${size} processes: a step has ${chunks} ${
+        chunks === 1 ? "chunk" : "chunks"
+      } of at most ${chunkTokens} tokens; give a larger --batch-size or --accumulate ${
+        Math.ceil(accumulate * size / chunks)
       }, or start fewer processes`,
     );
   }

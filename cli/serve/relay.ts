@@ -35,7 +35,7 @@ export type FromAnswering =
       readonly status: number;
       readonly headers: readonly (readonly [string, string])[];
     }
-    | { readonly kind: "piece"; readonly id: number; readonly bytes: Uint8Array<ArrayBuffer> }
+    | { readonly kind: "chunk"; readonly id: number; readonly bytes: Uint8Array<ArrayBuffer> }
     | { readonly kind: "end"; readonly id: number }
     | { readonly kind: "load" }
     | { readonly kind: "closed" }
@@ -105,7 +105,7 @@ export function relay(post: (message: ToAnswering) => void): Relay {
             headers: headers.map(([name, value]): [string, string] => [name, value]),
           }),
         );
-      } else if (message.kind === "piece") own.stream?.enqueue(message.bytes);
+      } else if (message.kind === "chunk") own.stream?.enqueue(message.bytes);
       else {
         awaited.delete(message.id);
         own.stream?.close();
@@ -125,14 +125,14 @@ export function relay(post: (message: ToAnswering) => void): Relay {
 /** The body, or the beginning of one that is longer than `most`, which is as wrong. */
 async function bytesOf(request: Request, most: number): Promise<Uint8Array<ArrayBuffer> | undefined> {
   if (request.body === null) return undefined;
-  const pieces: Uint8Array<ArrayBuffer>[] = [];
+  const chunks: Uint8Array<ArrayBuffer>[] = [];
   let size = 0;
-  for await (const piece of request.body) {
-    size += piece.length;
-    pieces.push(piece);
+  for await (const chunk of request.body) {
+    size += chunk.length;
+    chunks.push(chunk);
     if (size > most) break;
   }
-  return new Uint8Array(await new Blob(pieces).arrayBuffer());
+  return new Uint8Array(await new Blob(chunks).arrayBuffer());
 }
 
 /** The side that answers: hands each request to `respond`, and its response back in parts. `closed` ends the service. */
@@ -163,7 +163,7 @@ export function answerBy(
     signal.addEventListener("abort", () => void reader?.cancel().catch(() => {}));
     if (signal.aborted) void reader?.cancel().catch(() => {});
     for (let part = await reader?.read(); part !== undefined && !part.done; part = await reader!.read()) {
-      tell({ kind: "piece", id, bytes: part.value });
+      tell({ kind: "chunk", id, bytes: part.value });
     }
     running.delete(id);
     tell({ kind: "end", id });

@@ -20,7 +20,7 @@ export interface CounterSurroundings {
   /** Milliseconds. */
   now(): number;
   readonly isTerminal: boolean;
-  /** Writes over the last piece, on a terminal. */
+  /** Writes over the last chunk, on a terminal. */
   write(text: string): void;
   note(text: string): void;
   /** Columns of the terminal. */

@@ -56,8 +56,8 @@ export function printJson(value: unknown): void {
   ));
 }
 
-/** Writes a piece of text immediately, without a line end. */
-export function printPiece(text: string): void {
+/** Writes a chunk of text immediately, without a line end. */
+export function printChunk(text: string): void {
   writeAll(1, text);
 }
 

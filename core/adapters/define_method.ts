@@ -12,7 +12,10 @@ export interface DefinedMethod<O, P extends Tree = Tree> {
 }
 
 /** What a method computes: a method without name, config and definition. */
-export type MethodBody<P extends Tree = Tree> = Omit<Method<P>, "name" | "config" | "definition" | "parts">;
+export type MethodBody<P extends Tree = Tree> = Omit<
+  Method<P>,
+  "name" | "config" | "definition" | "components"
+>;
 
 /** What `defineMethod` is given. */
 export interface MethodSpec<O, P extends Tree = Tree>

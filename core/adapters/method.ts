@@ -25,12 +25,12 @@ export type MethodConfig = { readonly [name: string]: OptionValue };
 export interface Method<P extends Tree = Tree> {
   /** Its name for people: that of its definition, or of a combination, such as "scaled(lora)", which nothing parses. */
   readonly name: string;
-  /** The options it was created with; for a combination its own, without those of its parts. */
+  /** The options it was created with; for a combination its own, without those of its components. */
   readonly config: MethodConfig;
   /** What is known of it; a method without a definition trains and merges, but has no form in a file. */
   readonly definition?: MethodDefinition;
   /** The methods that it is made of, by name. */
-  readonly parts?: Readonly<Record<string, Method>>;
+  readonly components?: Readonly<Record<string, Method>>;
   /**
    * Initial parameters for a model, determined by the key. Reads places and, where the paper says so,
    * weights.
@@ -42,7 +42,7 @@ export interface Method<P extends Tree = Tree> {
   penalty?(params: P, spec: Spec): Tensor;
   /** Applied to the parameters after each optimizer step. */
   project?(params: P): P;
-  /** Factors on the learning rate by parameter path, where the paper trains parts of an adapter at different rates. */
+  /** Factors on the learning rate by parameter path, where the paper trains components of an adapter at different rates. */
   rates?(given: Rated<P>): (path: string) => number;
   /**
    * Called after each step (and `project`) with the step's gradients and a state of its own, which training
@@ -171,8 +171,8 @@ export interface Restoring {
   integers(path: string): Int32Array;
   /** A gate's definition by name. @throws {RangeError} when it is not known. */
   gate(name: string): GateDefinition;
-  /** The parts of the record, restored. @param at Where a part's parameters are; default: under its name. */
-  parts(at?: (name: string) => readonly string[]): Readonly<Record<string, Adapter>>;
+  /** The components of the record, restored. @param at Where a component's parameters are; default: under its name. */
+  components(at?: (name: string) => readonly string[]): Readonly<Record<string, Adapter>>;
 }
 
 /** Options that several methods share, as flags of the command line. */
@@ -325,7 +325,7 @@ export interface PeftMapping {
 }
 
 /**
- * Whether an adapter of the method is right on a changed base alone, or one of its parts is.
+ * Whether an adapter of the method is right on a changed base alone, or one of its components is.
  *
  * @example
  * ```ts
@@ -334,6 +334,6 @@ export interface PeftMapping {
  * assert.equal(needsChangedBase(compose({ low: lora() })), false);
  * ```
  */
-export function needsChangedBase({ definition, parts = {} }: Method): boolean {
-  return definition?.planBase !== undefined || Object.values(parts).some(needsChangedBase);
+export function needsChangedBase({ definition, components = {} }: Method): boolean {
+  return definition?.planBase !== undefined || Object.values(components).some(needsChangedBase);
 }

@@ -1,5 +1,5 @@
 /**
- * Methods made of methods. What a part needs beside its edits (a penalty, projections, learning rates, adjustments between
+ * Methods made of methods. What a component needs beside its edits (a penalty, projections, learning rates, adjustments between
  * steps, what remains after training) is passed on here, once for all combinators.
  */
 import { add } from "../../ops/mod.ts";
@@ -13,20 +13,20 @@ export interface CombinedSpec<P extends Tree> extends Pick<Method<P>, "init" | "
   readonly definition: MethodDefinition;
   /** Its name for people. */
   readonly name: string;
-  /** Its own options, without those of the parts. */
+  /** Its own options, without those of the components. */
   readonly config?: MethodConfig;
   /** The methods by name. */
-  readonly parts: Readonly<Record<string, Method>>;
-  /** Where a part's parameters are in the combination's; default: under its name. */
+  readonly components: Readonly<Record<string, Method>>;
+  /** Where a component's parameters are in the combination's; default: under its name. */
   readonly at?: (name: string) => readonly string[];
-  /** The places that the parts see; default: all. */
+  /** The places that the components see; default: all. */
   readonly sees?: (spec: Spec) => Spec;
-  /** The same combination of what remains of its parts after training. */
-  of(parts: Readonly<Record<string, Adapter>>, params: P): Adapter;
+  /** The same combination of what remains of its components after training. */
+  of(components: Readonly<Record<string, Adapter>>, params: P): Adapter;
 }
 
 /**
- * A method made of parts, with the hooks that its parts have.
+ * A method made of components, with the hooks that its components have.
  *
  * @example
  * ```ts
@@ -35,31 +35,31 @@ export interface CombinedSpec<P extends Tree> extends Pick<Method<P>, "init" | "
  * // The same method under another name.
  * const twin = (of: Method): Method =>
  *   combined({
- *     definition: defineCombinator({ name: "twin", summary: "Does what its part does." }, {}, (_, parts) => twin(parts["of"]!.method), () => []),
+ *     definition: defineCombinator({ name: "twin", summary: "Does what its component does." }, {}, (_, components) => twin(components["of"]!.method), () => []),
  *     name: `twin(${of.name})`,
- *     parts: { of },
+ *     components: { of },
  *     at: () => [],
  *     init: (given) => of.init(given),
  *     edits: (params, spec) => of.edits(params, spec),
- *     of: (parts) => ({ method: twin(parts["of"]!.method), params: parts["of"]!.params }),
+ *     of: (components) => ({ method: twin(components["of"]!.method), params: components["of"]!.params }),
  *   });
  * assert.equal(twin(lora()).name, "twin(lora)");
  * ```
  */
 export function combined<P extends Tree>(combination: CombinedSpec<P>): Method<P> {
-  const { definition, name, config = {}, parts, init, edits, sees = (spec) => spec } = combination;
+  const { definition, name, config = {}, components, init, edits, sees = (spec) => spec } = combination;
   const pathOf = combination.at ?? ((name) => [name]);
-  const all = Object.entries(parts);
+  const all = Object.entries(components);
   const of = (params: Tree, name: string): Tree => within(params, pathOf(name));
   const has = (hook: "penalty" | "project" | "rates" | "adjust" | "finalize"): boolean =>
     all.some(([, method]) => method[hook] !== undefined);
-  // The state of a wrapper is that of what it wraps, the state of several parts is by name.
+  // The state of a wrapper is that of what it wraps, the state of several components is by name.
   const wraps = combination.at !== undefined && all.length === 1 && all[0]![0] === "of";
   return {
     definition,
     name,
     config,
-    parts,
+    components,
     init,
     edits,
     ...has("penalty") && {
@@ -128,32 +128,32 @@ function replaced(tree: Tree, [name, ...rest]: readonly string[], branch: Tree):
 }
 
 /**
- * The methods of parts by name.
+ * The methods of components by name.
  *
  * @example
  * ```ts
  * import { compose, ia3, lora, methodsOf } from "@graft/peft";
  * import assert from "node:assert/strict";
- * const parts = { low: { method: lora(), params: {} }, scales: { method: ia3(), params: {} } };
- * assert.equal(compose(methodsOf(parts)).name, "compose(low, scales)");
+ * const components = { low: { method: lora(), params: {} }, scales: { method: ia3(), params: {} } };
+ * assert.equal(compose(methodsOf(components)).name, "compose(low, scales)");
  * ```
  */
-export function methodsOf(parts: Readonly<Record<string, Adapter>>): Readonly<Record<string, Method>> {
-  return Object.fromEntries(Object.entries(parts).map(([name, { method }]) => [name, method]));
+export function methodsOf(components: Readonly<Record<string, Adapter>>): Readonly<Record<string, Method>> {
+  return Object.fromEntries(Object.entries(components).map(([name, { method }]) => [name, method]));
 }
 
 /**
- * The parameters of parts by name.
+ * The parameters of components by name.
  *
  * @example
  * ```ts
  * import { adapt, freshModel, ia3, lora, paramsOf, reference, smallConfig } from "@graft/peft";
  * import assert from "node:assert/strict";
  * const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
- * const parts = { low: adapt(model, lora()), scales: adapt(model, ia3()) };
- * assert.equal(paramsOf(parts)["scales"], parts.scales.params);
+ * const components = { low: adapt(model, lora()), scales: adapt(model, ia3()) };
+ * assert.equal(paramsOf(components)["scales"], components.scales.params);
  * ```
  */
-export function paramsOf(parts: Readonly<Record<string, Adapter>>): Readonly<Record<string, Tree>> {
-  return Object.fromEntries(Object.entries(parts).map(([name, { params }]) => [name, params]));
+export function paramsOf(components: Readonly<Record<string, Adapter>>): Readonly<Record<string, Tree>> {
+  return Object.fromEntries(Object.entries(components).map(([name, { params }]) => [name, params]));
 }

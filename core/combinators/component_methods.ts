@@ -33,13 +33,17 @@ export interface ComponentMethod {
  */
 export function componentMethods(method: Method, params: Tree, prefix = ""): readonly ComponentMethod[] {
   // Where a method has parameters says which places it is limited to.
-  if (method.definition === atDefinition) return componentMethods(method.parts!["of"]!, params, prefix);
+  if (method.definition === atDefinition) return componentMethods(method.components!["of"]!, params, prefix);
   if (method.definition !== composeDefinition) {
     const { definition, config } = method;
     const options = definition === undefined ? config : filled(config, definition.options) as MethodConfig;
     return [{ of: method, method: definition?.name ?? method.name, options, params, prefix }];
   }
-  return Object.entries(method.parts ?? {}).flatMap(([part, inner]) =>
-    componentMethods(inner, (params[part] ?? {}) as Tree, prefix === "" ? part : `${prefix}.${part}`)
+  return Object.entries(method.components ?? {}).flatMap(([component, inner]) =>
+    componentMethods(
+      inner,
+      (params[component] ?? {}) as Tree,
+      prefix === "" ? component : `${prefix}.${component}`,
+    )
   );
 }

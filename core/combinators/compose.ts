@@ -12,7 +12,7 @@ import { defineCombinator } from "./define_combinator.ts";
 import { weightLeaves } from "../trees/weights.ts";
 import { rangeError } from "../../errors/error.ts";
 
-/** The parameters of a composition: those of each part under its name. */
+/** The parameters of a composition: those of each component under its name. */
 export type PartsOf<M extends Readonly<Record<string, Method>>> = {
   readonly [N in keyof M & string]: M[N] extends Method<infer P> ? P : Tree;
 };
@@ -31,17 +31,17 @@ export type PartsOf<M extends Readonly<Record<string, Method>>> = {
  * ```
  */
 export function compose<M extends Readonly<Record<string, Method>>>(methods: M): Method<PartsOf<M>> {
-  const parts = Object.entries(methods);
+  const components = Object.entries(methods);
   return combined<PartsOf<M>>({
     definition: composeDefinition,
-    name: `compose(${parts.map(([name]) => name).join(", ")})`,
-    parts: methods,
+    name: `compose(${components.map(([name]) => name).join(", ")})`,
+    components: methods,
     init: ({ model, key: seed }) =>
       Object.fromEntries(
-        parts.map(([name, method]) => [name, method.init({ model, key: fold(key(seed), name) })]),
+        components.map(([name, method]) => [name, method.init({ model, key: fold(key(seed), name) })]),
       ) as PartsOf<M>,
-    edits: (params, spec) => parts.flatMap(([name, method]) => method.edits(params[name] as Tree, spec)),
-    of: (parts) => ({ method: compose(methodsOf(parts)), params: paramsOf(parts) }),
+    edits: (params, spec) => components.flatMap(([name, method]) => method.edits(params[name] as Tree, spec)),
+    of: (components) => ({ method: compose(methodsOf(components)), params: paramsOf(components) }),
   });
 }
 
@@ -49,7 +49,7 @@ export function compose<M extends Readonly<Record<string, Method>>>(methods: M):
 export const composeDefinition: MethodDefinition = defineCombinator(
   { name: "compose", summary: "Applies several methods in order." },
   {},
-  (_, parts) => compose(methodsOf(parts)),
+  (_, components) => compose(methodsOf(components)),
 );
 
 /**
@@ -73,7 +73,7 @@ export function at<P extends Tree>(where: PlaceChoice, method: Method<P>): Metho
     definition: atDefinition,
     name: `at(${method.name})`,
     config: { places: where as OptionValue },
-    parts: { of: method },
+    components: { of: method },
     at: () => [],
     sees,
     init: ({ model, key }) => method.init({ model: { ...model, spec: sees(model.spec) }, key }),

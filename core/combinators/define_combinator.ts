@@ -4,12 +4,12 @@ import { checkOptions, type Options } from "../options/option.ts";
 import { type JsonOptions, optionsFromJson } from "../options/option_json.ts";
 
 /**
- * The definition of a combinator. A saved combination is a record with its own options and the records of its parts.
+ * The definition of a combinator. A saved combination is a record with its own options and the records of its components.
  *
  * @param known Its name in records, and what it does in one sentence.
  * @param options Its own options.
- * @param make The combination from its options and its parts, each with its stored parameters.
- * @param at Where a part's parameters are in the combination's; default: under the part's name.
+ * @param make The combination from its options and its components, each with its stored parameters.
+ * @param at Where a component's parameters are in the combination's; default: under the component's name.
  * @example
  * ```ts
  * import { defineCombinator, scaled } from "@graft/peft";
@@ -18,7 +18,7 @@ import { type JsonOptions, optionsFromJson } from "../options/option_json.ts";
  * const halved = defineCombinator(
  *   { name: "halved", summary: "Multiplies what a method changes by a half." },
  *   { factor: option(number, "what changes are multiplied by", 0.5) },
- *   ({ factor }, parts) => scaled(parts["of"]!.method, factor as number),
+ *   ({ factor }, components) => scaled(components["of"]!.method, factor as number),
  *   () => [],
  * );
  * assert.equal(halved.name, "halved");
@@ -27,7 +27,7 @@ import { type JsonOptions, optionsFromJson } from "../options/option_json.ts";
 export function defineCombinator(
   known: Pick<MethodDefinition, "name" | "summary" | "facts">,
   options: Options,
-  make: (options: Readonly<Record<string, unknown>>, parts: Readonly<Record<string, Adapter>>) => Method,
+  make: (options: Readonly<Record<string, unknown>>, components: Readonly<Record<string, Adapter>>) => Method,
   at?: (name: string, config: JsonOptions) => readonly string[],
 ): MethodDefinition {
   return {
@@ -36,7 +36,7 @@ export function defineCombinator(
     restore: (config, stored) => {
       const own = optionsFromJson(config);
       checkOptions(known.name, own, options);
-      return make(own, stored.parts(at && ((part) => at(part, config))));
+      return make(own, stored.components(at && ((component) => at(component, config))));
     },
   };
 }

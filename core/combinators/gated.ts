@@ -64,7 +64,7 @@ export function gated<P extends Tree>(method: Method<P>, gate: Gate): Method<Gat
     definition: gatedDefinition,
     name: `gated(${method.name})`,
     config: { gate: { name: gate.name, ...gate.config } },
-    parts: { of: method },
+    components: { of: method },
     at: () => ["of"],
     init: ({ model, key }) =>
       scope((): Synchronous<Gated<P>> => {
@@ -101,7 +101,7 @@ export const gatedDefinition: MethodDefinition = {
   options: { gate: option(fieldsOf("name"), "the gate, by name, with its options") },
   restore: ({ gate }, stored) => {
     const { name, ...config } = gate as JsonOptions;
-    const { of } = stored.parts(() => ["of"]);
+    const { of } = stored.components(() => ["of"]);
     return gated(of!.method, stored.gate(String(name)).createGate(config));
   },
 };

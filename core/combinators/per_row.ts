@@ -47,7 +47,7 @@ function rowMethod(methods: Readonly<Record<string, Method>>): Method {
   return combined<Tree>({
     definition: perRowDefinition,
     name: `perRow(${Object.keys(methods).join(", ")})`,
-    parts: methods,
+    components: methods,
     init: compose(methods).init,
     edits: (params, spec) =>
       Object.entries(methods).flatMap(([name, method]) =>
@@ -55,7 +55,7 @@ function rowMethod(methods: Readonly<Record<string, Method>>): Method {
           if (edit.row !== undefined) {
             throw rangeError(
               "INVALID_BATCH",
-              `Cannot give rows the adapter "${name}": it is itself one by rows; name its parts instead`,
+              `Cannot give rows the adapter "${name}": it is itself one by rows; name its components instead`,
             );
           }
           return { ...edit, row: name };
@@ -69,7 +69,7 @@ function rowMethod(methods: Readonly<Record<string, Method>>): Method {
 export const perRowDefinition: MethodDefinition = defineCombinator(
   { name: "per-row", summary: "Gives each row of a batch an adapter of its own." },
   {},
-  (_, parts) => perRow(parts).method,
+  (_, components) => perRow(components).method,
 );
 
 /** Rows of a batch with the same adapter, and the model with that adapter's edits and those for all rows. */

@@ -38,7 +38,7 @@ export function scaled<P extends Tree>(method: Method<P>, factor: number): Metho
     definition: scaledDefinition,
     name: `scaled(${method.name})`,
     config: { factor },
-    parts: { of: method },
+    components: { of: method },
     at: () => [],
     init: (given) => method.init(given),
     edits: (params, spec) => method.edits(params, spec).map((edit) => scaledEdit(edit, factor)),

@@ -212,7 +212,7 @@ export interface HiddenEdit {
   readonly delta: Fn<HiddenCall, Tensor>;
   /** What `delta` reads, and so does a gate on this edit. */
   readonly reads: HiddenReading;
-  /** Whether it treats each token by itself, so that a text may be read in pieces. Default false. */
+  /** Whether it treats each token by itself, so that a text may be read in chunks. Default false. */
   readonly eachToken?: boolean;
 }
 
@@ -256,7 +256,7 @@ export interface PrefixEdit {
    * AdapterHub's T5.
    */
   readonly distances?: "true" | "pushed";
-  /** Whether its rows are the same for every text, so that a text may be read in pieces. Default false. */
+  /** Whether its rows are the same for every text, so that a text may be read in chunks. Default false. */
   readonly eachToken?: boolean;
 }
 

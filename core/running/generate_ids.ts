@@ -27,7 +27,7 @@ export interface GeneratedToken {
   /** The token. */
   readonly id: number;
   /**
-   * Text that has become final with this token: the pieces concatenate to the result. Empty while a character
+   * Text that has become final with this token: the chunks concatenate to the result. Empty while a character
    * is incomplete or a stop string may have begun, and when only ids are generated.
    */
   readonly text: string;

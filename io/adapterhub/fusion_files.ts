@@ -15,7 +15,7 @@ export function fusionFiles(
   model: Model,
 ): { readonly block: Json; readonly files: readonly HubFile[] } {
   const { fields: config, matrices } = FUSE.write(options);
-  const adapters = fused.parts!;
+  const adapters = fused.components!;
   const names = Object.keys(adapters);
   const at = (path: string): string => prefix === "" ? path : `${prefix}.${path}`;
   const own = names.flatMap((name) => {

@@ -64,7 +64,7 @@ export function rowHeads(
 ): readonly RowHead[] {
   return componentMethods(method, params, prefix).filter(({ of }) => of.definition === perRowDefinition)
     .flatMap(({ of, params, prefix }) =>
-      Object.entries(of.parts ?? {}).flatMap(([row, part]) => {
+      Object.entries(of.components ?? {}).flatMap(([row, part]) => {
         const at = prefix === "" ? row : `${prefix}.${row}`;
         return componentMethods(part, (params[row] ?? {}) as Tree, at)
           .filter(({ of }) => isOneHead(of)).map((component) => ({ row, component }));

@@ -24,8 +24,8 @@ export const isHead = ({ of }: Component): boolean => isOneHead(of) || areHeads(
 export const isOneHead = ({ definition }: Method): boolean => definition?.wholeModules === true;
 
 /** Whether a method is a head for each of several rows. */
-const areHeads = ({ definition, parts = {} }: Method): boolean =>
-  definition === perRowDefinition && Object.values(parts).every(isOneHead);
+const areHeads = ({ definition, components = {} }: Method): boolean =>
+  definition === perRowDefinition && Object.values(components).every(isOneHead);
 
 /** A part of an adapter: one that a folder holds, a fusion, or several in a block. */
 export type Node =
@@ -49,15 +49,15 @@ export function nodeOf(
   prefix: string,
   model: Model,
 ): Node | undefined {
-  const { config, definition, parts = {} } = method;
+  const { config, definition, components: methods = {} } = method;
   const children = (): readonly Node[] =>
-    Object.entries(parts).flatMap(([part, inner]) => {
+    Object.entries(methods).flatMap(([part, inner]) => {
       const at = prefix === "" ? part : `${prefix}.${part}`;
       const node = nodeOf(part, inner, (params[part] ?? {}) as Tree, at, model);
       return node === undefined ? [] : [node];
     });
   if (isOneHead(method) || areHeads(method)) return undefined;
-  if (definition === perRowDefinition) return rowsOf(name, children(), Object.keys(parts));
+  if (definition === perRowDefinition) return rowsOf(name, children(), Object.keys(methods));
   if (definition === AVERAGE.definition) {
     const { weights, divided } = config as { readonly weights: readonly number[]; readonly divided: boolean };
     if (!divided || Math.abs(weights.reduce((a, b) => a + b, 0) - 1) > 1e-9) {
@@ -145,7 +145,7 @@ export function setupFiles(node: Node, adapter: Adapter, model: Model): readonly
 
 function namesOf(node: Node): readonly string[] {
   if (node.kind === "block") return node.children.flatMap(namesOf);
-  return node.kind === "fusion" ? Object.keys(node.components[0]!.of.parts!) : [node.name];
+  return node.kind === "fusion" ? Object.keys(node.components[0]!.of.components!) : [node.name];
 }
 
 /** A block of the setup, its branch for the checks, and the files below it. */

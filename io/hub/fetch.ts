@@ -112,16 +112,16 @@ export async function fetchStart(
       range: `bytes=0-${length - 1}`,
     }, signal);
     if (!response.ok) return await refuse(response, url);
-    const pieces = new Uint8Array(length);
+    const bytes = new Uint8Array(length);
     let received = 0;
     // A server without ranges sends everything; the rest is not read.
     for await (const chunk of body(response, url, signal)) {
-      const piece = chunk.subarray(0, length - received);
-      pieces.set(piece, received);
-      received += piece.length;
+      const part = chunk.subarray(0, length - received);
+      bytes.set(part, received);
+      received += part.length;
       if (received === length) break;
     }
-    return pieces.subarray(0, received);
+    return bytes.subarray(0, received);
   });
 }
 

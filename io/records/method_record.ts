@@ -43,7 +43,7 @@ export interface Stored {
  * @throws {TypeError} when a file cannot represent the method or one of its options.
  */
 export function recordOf(method: Method, spec: Spec): MethodRecord {
-  const { definition, parts } = method;
+  const { definition, components } = method;
   if (definition === undefined) {
     throw typeError(
       "CANNOT_SAVE",
@@ -65,8 +65,8 @@ export function recordOf(method: Method, spec: Spec): MethodRecord {
   return {
     method: definition.name,
     config: optionsToJson(`the options of ${method.name}`, own),
-    ...parts !== undefined && {
-      parts: Object.fromEntries(Object.entries(parts).map(([name, part]) => [name, recordOf(part, spec)])),
+    ...components !== undefined && {
+      parts: Object.fromEntries(Object.entries(components).map(([name, of]) => [name, recordOf(of, spec)])),
     },
   };
 }
@@ -97,7 +97,7 @@ export function methodOfRecord(record: MethodRecord, stored: Stored, known: Know
     params: stored.params,
     integers: (path) => stored.integers(`${stored.at}${path}`),
     gate: known.gate,
-    parts: (at = (name) => [name]) =>
+    components: (at = (name) => [name]) =>
       Object.fromEntries(
         Object.entries(parts).map(([name, part]): readonly [string, Adapter] => {
           const own = at(name).reduce(storedOf, stored);

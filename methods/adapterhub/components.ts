@@ -26,7 +26,7 @@ export function componentsOf(method: Method, params: Tree, prefix: string): read
 
 function ungated(component: ComponentMethod): Component {
   if (component.of.definition !== gatedDefinition) return component;
-  const [inner] = componentMethods(component.of.parts!["of"]!, (component.params["of"] ?? {}) as Tree);
+  const [inner] = componentMethods(component.of.components!["of"]!, (component.params["of"] ?? {}) as Tree);
   return {
     ...inner!,
     prefix: component.prefix,

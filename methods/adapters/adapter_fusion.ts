@@ -169,7 +169,7 @@ export function adapterFusion(options: AdapterFusionOptions): Method {
   return {
     definition: adapterFusionDefinition,
     name: "adapter-fusion",
-    parts: methodsOf(adapters),
+    components: methodsOf(adapters),
     config: own as MethodConfig,
     init: ({ model: { spec, backend }, key }) =>
       scope((): Synchronous<Tree> => {
@@ -247,7 +247,7 @@ export const adapterFusionDefinition: MethodDefinition = {
   },
   restore: (config, stored) => {
     checkOptions("adapter-fusion", config, adapterFusionDefinition.options);
-    return adapterFusion({ ...config, adapters: stored.parts((name) => ["frozen", name]) });
+    return adapterFusion({ ...config, adapters: stored.components((name) => ["frozen", name]) });
   },
   cli: {
     rate: 5e-5,

@@ -81,7 +81,7 @@ export function averaged<M extends Readonly<Record<string, Method>>>(
     definition: averagedDefinition,
     name: `averaged(${names.join(", ")})`,
     config: { weights, divided },
-    parts: methods,
+    components: methods,
     init: compose(methods).init,
     edits: (params, spec) => {
       const parts = names.map((name, k) => {

@@ -64,7 +64,7 @@ export function bySpans<M extends Readonly<Record<string, Method>>>(
     definition: bySpansDefinition,
     name: `bySpans(${names.join(", ")})`,
     config: { lengths },
-    parts: methods,
+    components: methods,
     init: compose(methods).init,
     edits: (params, spec) => {
       const parts = names.map((name) =>
@@ -80,7 +80,7 @@ export function bySpans<M extends Readonly<Record<string, Method>>>(
       );
       return [...new Set(parts.flat().map(({ path }) => path))].map((path) => spanned(path, parts, ends));
     },
-    of: (parts) => ({ method: bySpans(methodsOf(parts), lengths), params: paramsOf(parts) }),
+    of: (components) => ({ method: bySpans(methodsOf(components), lengths), params: paramsOf(components) }),
   });
 }
 
@@ -89,10 +89,10 @@ export const bySpansDefinition: MethodDefinition = defineCombinator(
   {
     name: "by-spans",
     summary: "Applies each of several adapters to its own span of every text.",
-    facts: { parameters: "those of its parts" },
+    facts: { parameters: "those of its components" },
   },
   { lengths: option(list(bounded(count, "positions")), "how many tokens each part gets, in their order") },
-  ({ lengths = [] }, parts) => bySpans(methodsOf(parts), lengths as readonly number[]),
+  ({ lengths = [] }, components) => bySpans(methodsOf(components), lengths as readonly number[]),
 );
 
 function spanned(

@@ -88,7 +88,7 @@ export function sparseAdapter({ host, mask }: SparseAdapterOptions): Method {
     definition: sparseAdapterDefinition,
     name: "sparse-adapter",
     config: {},
-    parts: { of: host },
+    components: { of: host },
     init: (given) => ({ of: host.init(given), frozen: mask }),
     edits: (params, spec) => {
       const held = whole(params);
@@ -123,7 +123,7 @@ export const sparseAdapterDefinition: MethodDefinition = {
   title: "SparseAdapter",
   options: {},
   restore: (_, stored) => {
-    const { of } = stored.parts(() => ["of"]);
+    const { of } = stored.components(() => ["of"]);
     return sparseAdapter({ host: of!.method, mask: stored.params["frozen"] as Tree });
   },
   cli: { rate: 1e-4, flags: ["bottleneck"], also: HOST },

@@ -1,11 +1,11 @@
 /**
  * The central gate of UniPELT. Mao et al. 2022, arXiv 2110.07577: one gate per block distributes it over the
- * parts, instead of one gate per part.
+ * components, instead of one gate per component.
  *
  *   [g_1 … g_n] = mean over tokens of softmax( W x_t + b )      x [t, d] the block's input   W [n, d]
  *
- * Every change of part i in the block is multiplied by g_i. The mean includes padding, as with
- * `sentenceGate`. The paper has two parts; whether the mean is taken before or after the softmax could not be
+ * Every change of component i in the block is multiplied by g_i. The mean includes padding, as with
+ * `sentenceGate`. The paper has two components; whether the mean is taken before or after the softmax could not be
  * determined.
  */
 import {
@@ -37,10 +37,10 @@ import { type Affine, affine } from "../shared/affine.ts";
 import { rangeError } from "../../errors/error.ts";
 
 /**
- * Methods under a central gate. Parameters: those of each part under `of.<name>`, and under `gates.<block>`
+ * Methods under a central gate. Parameters: those of each component under `of.<name>`, and under `gates.<block>`
  * `weight` [n, d], normal with deviation 0.02 initially, and `bias` [n], zero.
  *
- * @throws {RangeError} when there are fewer than two parts; at `edits`, when a part has changes outside the
+ * @throws {RangeError} when there are fewer than two components; at `edits`, when a component has changes outside the
  * blocks or changes that do not see the input.
  * @example
  * ```ts
@@ -49,17 +49,21 @@ import { rangeError } from "../../errors/error.ts";
  * assert.equal(centralGate({ lora: lora(), adapter: pfeiffer() }).name, "centralGate(lora, adapter)");
  * ```
  */
-export function centralGate(parts: Readonly<Record<string, Method>>): Method {
-  const named = Object.entries(parts);
+export function centralGate(components: Readonly<Record<string, Method>>): Method {
+  const named = Object.entries(components);
   const n = named.length;
   if (n < 2) {
-    throw rangeError("INVALID_ARGUMENT", `Expected at least two parts under a central gate but found ${n}`);
+    throw rangeError(
+      "INVALID_ARGUMENT",
+      `Expected at least two components under a central gate but found ${n}`,
+    );
   }
-  const part = (params: Tree, name: string): Tree => (params["of"] as Readonly<Record<string, Tree>>)[name]!;
+  const component = (params: Tree, name: string): Tree =>
+    (params["of"] as Readonly<Record<string, Tree>>)[name]!;
   return combined<Tree>({
     definition: centralGateDefinition,
-    name: `centralGate(${Object.keys(parts).join(", ")})`,
-    parts,
+    name: `centralGate(${Object.keys(components).join(", ")})`,
+    components,
     at: (name) => ["of", name],
     init: ({ model, key }) =>
       scope((): Synchronous<Tree> => {
@@ -85,12 +89,12 @@ export function centralGate(parts: Readonly<Record<string, Method>>): Method {
         ),
       })),
       ...named.flatMap(([name, method], i) =>
-        method.edits(part(params, name), spec).map((edit) => share(edit, i, spec))
+        method.edits(component(params, name), spec).map((edit) => share(edit, i, spec))
       ),
     ],
-    of: (parts, params) => ({
-      method: centralGate(methodsOf(parts)),
-      params: { of: paramsOf(parts), gates: params["gates"]! },
+    of: (components, params) => ({
+      method: centralGate(methodsOf(components)),
+      params: { of: paramsOf(components), gates: params["gates"]! },
     }),
   });
 }
@@ -99,7 +103,7 @@ export function centralGate(parts: Readonly<Record<string, Method>>): Method {
 export const centralGateDefinition: MethodDefinition = defineCombinator(
   { name: "central-gate", summary: "Shares one gate in each block among several methods." },
   {},
-  (_, parts) => centralGate(methodsOf(parts)),
+  (_, components) => centralGate(methodsOf(components)),
   (name) => ["of", name],
 );
 

@@ -34,11 +34,11 @@ import { typeError } from "../../errors/error.ts";
 
 /**
  * Several methods on one model, none of which sees another's effect at the same place. Parameters: those of
- * each part under its name. Where one of the parts sharing a layer reads its output, their joint change has
+ * each component under its name. Where one of the components sharing a layer reads its output, their joint change has
  * no weight form, so the whole cannot be merged; added linear maps and biases read only inputs and are kept
  * as they are. Prefixes, prompts and side networks are independent of each other anyway.
  *
- * @throws {TypeError} at `edits`, when two parts change the same weight, or one of several parts at a place
+ * @throws {TypeError} at `edits`, when two components change the same weight, or one of several components at a place
  * is only for some rows.
  * @example
  * ```ts
@@ -54,22 +54,22 @@ export function parallel<M extends Readonly<Record<string, Method>>>(methods: M)
   return combined<PartsOf<M>>({
     definition: parallelDefinition,
     name: `parallel(${names.join(", ")})`,
-    parts: methods,
+    components: methods,
     init: compose(methods).init,
     edits: (params, spec) => {
-      const parts = names.map((name) => methods[name]!.edits(params[name] as Tree, spec));
-      checkWeights(names, parts);
-      const shared = sharedPlaces(parts.map((edits) => edits.filter(adds))).filter(joins);
+      const components = names.map((name) => methods[name]!.edits(params[name] as Tree, spec));
+      checkWeights(names, components);
+      const shared = sharedPlaces(components.map((edits) => edits.filter(adds))).filter(joins);
       const joined = new Map(shared.flatMap((place) => {
-        checkRows(place, parts.flat());
-        return place.parts.flatMap(({ edits }) => edits.map((edit) => [edit as Edit, place] as const));
+        checkRows(place, components.flat());
+        return place.components.flatMap(({ edits }) => edits.map((edit) => [edit as Edit, place] as const));
       }));
-      return parts.flat().flatMap((edit): readonly Edit[] => {
+      return components.flat().flatMap((edit): readonly Edit[] => {
         const place = joined.get(edit);
         return place === undefined ? [edit] : place.first === edit ? [sum(place)] : [];
       });
     },
-    of: (parts) => ({ method: parallel(methodsOf(parts)), params: paramsOf(parts) }),
+    of: (components) => ({ method: parallel(methodsOf(components)), params: paramsOf(components) }),
   });
 }
 
@@ -77,24 +77,25 @@ export function parallel<M extends Readonly<Record<string, Method>>>(methods: M)
 export const parallelDefinition: MethodDefinition = defineCombinator(
   { name: "parallel", summary: "Adds up what several methods change, each seeing the base's output alone." },
   {},
-  (_, parts) => parallel(methodsOf(parts)),
+  (_, components) => parallel(methodsOf(components)),
 );
 
 const adds = (edit: Edit): edit is AdditiveEdit => reasonNotAdditive(edit) === undefined;
 
-/** Whether the order of a place's parts matters. */
-const joins = ({ parts, first }: SharedPlace): boolean =>
-  parts.length > 1 &&
-  (first.kind === "hidden" || parts.some(({ edits }) => edits.some((edit) => looksBack(edit as LinearEdit))));
+/** Whether the order of a place's components matters. */
+const joins = ({ components, first }: SharedPlace): boolean =>
+  components.length > 1 &&
+  (first.kind === "hidden" ||
+    components.some(({ edits }) => edits.some((edit) => looksBack(edit as LinearEdit))));
 
 /** Whether a change of a linear layer depends on earlier changes. */
 const looksBack = ({ change }: LinearEdit): boolean => change.form !== "add" && change.form !== "bias";
 
 function sum(place: SharedPlace): Edit {
   const delta = fn(
-    { parts: place.parts },
-    ({ parts }, call: LinearCall | HiddenCall): Tensor =>
-      parts.map((part) => effectAt(part, call)).reduce((a, b) => add(a, b)),
+    { components: place.components },
+    ({ components }, call: LinearCall | HiddenCall): Tensor =>
+      components.map((component) => effectAt(component, call)).reduce((a, b) => add(a, b)),
   );
   return editAt(place, "output", delta);
 }
@@ -110,9 +111,9 @@ function checkRows({ first }: SharedPlace, edits: readonly Edit[]): void {
   );
 }
 
-function checkWeights(names: readonly string[], parts: readonly (readonly Edit[])[]): void {
+function checkWeights(names: readonly string[], components: readonly (readonly Edit[])[]): void {
   const owners = new Map<string, string>();
-  parts.forEach((edits, i) => {
+  components.forEach((edits, i) => {
     for (const { kind, path } of edits) {
       if (kind !== "weight") continue;
       const other = owners.get(path);

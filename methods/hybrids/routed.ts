@@ -5,7 +5,7 @@
  *
  *   y ← y + Σ_k λ_k δ_k(y)      λ = softmax( (W x + b) / τ ) over the experts at that place, of which k may be kept
  *
- * x is a layer's input, or the state at a part. Every expert sees the base's output there, regardless of the
+ * x is a layer's input, or the state at a component. Every expert sees the base's output there, regardless of the
  * others. Where only one expert is present its weight is 1.
  */
 import {
@@ -96,7 +96,7 @@ export function routed<M extends Readonly<Record<string, Method>>>(
     definition: routedDefinition,
     name: `routed(${names.join(", ")})`,
     config: { ...options },
-    parts: experts,
+    components: experts,
     at: (name) => ["of", name],
     init: ({ model, key }) =>
       scope((): Synchronous<Routed<PartsOf<M>>> => {
@@ -108,8 +108,8 @@ export function routed<M extends Readonly<Record<string, Method>>>(
             `Cannot route ${names.join(", ")}: no two of them change the same place`,
           );
         }
-        const routers = met.flatMap(({ name, first, parts }) => {
-          const [n, width] = [parts.length, widthAt(first, model.spec)];
+        const routers = met.flatMap(({ name, first, components }) => {
+          const [n, width] = [components.length, widthAt(first, model.spec)];
           const weight = normal(fold(keyOf(key), name), [n, width], model.backend, options.deviation ?? 0.02);
           return under(name, { weight, bias: zeros([n], model.backend) });
         });
@@ -119,11 +119,11 @@ export function routed<M extends Readonly<Record<string, Method>>>(
       places(params.of, spec).flatMap((place): readonly Edit[] =>
         meets(place)
           ? [mixed(place, paramsAt(params, `routers.${place.name}`) as Affine, options)]
-          : place.parts[0]!.edits
+          : place.components[0]!.edits
       ),
-    of: (parts, { routers }) => ({
-      method: routed(methodsOf(parts), options),
-      params: { of: paramsOf(parts), routers },
+    of: (components, { routers }) => ({
+      method: routed(methodsOf(components), options),
+      params: { of: paramsOf(components), routers },
     }),
   });
 }
@@ -141,22 +141,25 @@ export const routedDefinition: MethodDefinition = defineCombinator(
     chosen: option(oneOf("keep", "softmax"), "what follows when some are kept", "keep"),
     deviation: option(number, "standard deviation of the routers' first weights", 0.02),
   },
-  (options, parts) => routed(methodsOf(parts), options),
+  (options, components) => routed(methodsOf(components), options),
   (name) => ["of", name],
 );
 
-const meets = ({ parts }: SharedPlace): boolean => parts.length > 1;
+const meets = ({ components }: SharedPlace): boolean => components.length > 1;
 
 /** One edit that replaces all edits at the place. */
 function mixed(place: SharedPlace, router: Affine, options: ShareOptions): Edit {
-  const { first, parts } = place;
-  const delta = fn({ router, parts }, ({ router, parts }, call: LinearCall | HiddenCall): Tensor => {
-    const λ = expertShares(affine(router, first.kind === "linear" ? call.x : call.y), options); // [..., K]
-    const last = λ.shape.length - 1;
-    return parts
-      .map((part, k) => multiply(effectAt(part, call), slice(λ, last, k, k + 1)))
-      .reduce((sum, effect) => add(sum, effect));
-  });
+  const { first, components } = place;
+  const delta = fn(
+    { router, components },
+    ({ router, components }, call: LinearCall | HiddenCall): Tensor => {
+      const λ = expertShares(affine(router, first.kind === "linear" ? call.x : call.y), options); // [..., K]
+      const last = λ.shape.length - 1;
+      return components
+        .map((component, k) => multiply(effectAt(component, call), slice(λ, last, k, k + 1)))
+        .reduce((sum, effect) => add(sum, effect));
+    },
+  );
   return editAt(place, "input", delta);
 }
 

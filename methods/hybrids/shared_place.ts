@@ -17,42 +17,42 @@ import { apart, changeBy } from "../adapters/averaged.ts";
 /** An edit that adds something to y, whatever its form. */
 export type AdditiveEdit = LinearEdit | HiddenEdit;
 
-/** One part's edits at a place. */
-export interface PartHere {
-  /** Index of the part. */
-  readonly part: number;
+/** One component's edits at a place. */
+export interface ComponentHere {
+  /** Index of the component. */
+  readonly component: number;
   readonly edits: readonly AdditiveEdit[];
 }
 
-/** A place with the parts that change it, in order. */
+/** A place with the components that change it, in order. */
 export interface SharedPlace {
-  /** Identifies the place; parts of a fused projection are separate places. */
+  /** Identifies the place; components of a fused projection are separate places. */
   readonly name: string;
   readonly first: AdditiveEdit;
-  readonly parts: readonly PartHere[];
+  readonly components: readonly ComponentHere[];
 }
 
-/** The places that parts change, in the order of their first edit. */
-export function sharedPlaces(parts: readonly (readonly AdditiveEdit[])[]): readonly SharedPlace[] {
-  const names = [...new Set(parts.flat().map(gatePath))];
+/** The places that components change, in the order of their first edit. */
+export function sharedPlaces(components: readonly (readonly AdditiveEdit[])[]): readonly SharedPlace[] {
+  const names = [...new Set(components.flat().map(gatePath))];
   return names.map((name) => {
-    const here = parts.flatMap((edits, part): readonly PartHere[] => {
+    const here = components.flatMap((edits, component): readonly ComponentHere[] => {
       const own = edits.filter((edit) => gatePath(edit) === name);
-      return own.length === 0 ? [] : [{ part, edits: own }];
+      return own.length === 0 ? [] : [{ component, edits: own }];
     });
-    return { name, first: here[0]!.edits[0]!, parts: here };
+    return { name, first: here[0]!.edits[0]!, components: here };
   });
 }
 
-/** What a part's edits at a place add to y, applied one after the other. */
-export function effectAt({ part, edits }: PartHere, call: LinearCall | HiddenCall): Tensor {
+/** What a component's edits at a place add to y, applied one after the other. */
+export function effectAt({ component, edits }: ComponentHere, call: LinearCall | HiddenCall): Tensor {
   const hidden = edits.filter((edit): edit is HiddenEdit => edit.kind === "hidden");
-  if (hidden.length > 0) return changeBy(hidden, apart(call as HiddenCall, part));
+  if (hidden.length > 0) return changeBy(hidden, apart(call as HiddenCall, component));
   const linear = edits as readonly LinearEdit[];
   const { y } = call;
   let sum: Tensor | undefined;
   for (const [i, { change }] of linear.entries()) {
-    const key = call.key === undefined ? undefined : fold(fold(call.key, part), i);
+    const key = call.key === undefined ? undefined : fold(fold(call.key, component), i);
     const delta = linearEffect(change).run({
       ...call as LinearCall,
       key,
@@ -80,7 +80,7 @@ export function editAt(
 /** Why an edit is not an addition to y, or undefined if it is. */
 export function reasonNotAdditive(edit: Edit): string | undefined {
   return edit.kind !== "hidden" && edit.kind !== "linear"
-    ? `a ${edit.kind} adds nothing to a layer's or a part's output`
+    ? `a ${edit.kind} adds nothing to a layer's or a component's output`
     : edit.row !== undefined
     ? "it is for some rows alone"
     : undefined;

@@ -95,7 +95,7 @@ export function xlora(options: XloraOptions): Method {
     definition: xloraDefinition,
     name: "xlora",
     config: numbers,
-    parts: methodsOf(options.experts),
+    components: methodsOf(options.experts),
     init: ({ model, key }) =>
       scope((): Synchronous<Tree> => {
         const params = Object.fromEntries(names.map((name) => [name, options.experts[name]!.params]));
@@ -172,7 +172,7 @@ export const xloraDefinition: MethodDefinition = {
   restore: (config, stored) => {
     checkOptions("xlora", config, xloraDefinition.options);
     const held = config["trains"] === "all" ? [] : ["frozen"];
-    return xlora({ ...config, experts: stored.parts((name) => [...held, "experts", name]) });
+    return xlora({ ...config, experts: stored.components((name) => [...held, "experts", name]) });
   },
   cli: {
     rate: 1e-3,

@@ -111,10 +111,12 @@ function write({ of, options: config, params }: ComponentMethod, { spec }: Model
 const folderOf = (name: string): string => `experts/${name}`;
 
 /** The experts of an adapter: methods by name and options alone, of which gradients have no parameters. */
-function expertsOf({ parts = {} }: Method, params: Tree): HeldAdapters {
+function expertsOf({ components = {} }: Method, params: Tree): HeldAdapters {
   const held = ((params["frozen"] as Tree | undefined)?.["experts"] ?? params["experts"]) as Tree | undefined;
   return Object.fromEntries(
-    Object.entries(parts).map(([name, method]) => [name, { method, params: (held?.[name] ?? {}) as Tree }]),
+    Object.entries(components).map((
+      [name, method],
+    ) => [name, { method, params: (held?.[name] ?? {}) as Tree }]),
   );
 }
 

@@ -20,14 +20,14 @@ export const blocksSchema: OptionSchema<Blocks> = any<
  * @throws {RangeError} when that leaves a remainder.
  * @example
  * ```ts
- * import { freshModel, piecesOf, reference, size, smallConfig } from "@graft/peft";
+ * import { freshModel, blocksOf, reference, size, smallConfig } from "@graft/peft";
  * import assert from "node:assert/strict";
  * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
- * assert.deepEqual(piecesOf("mine", spec.linears[0]!, { count: 2 }), { size: 8, count: 2 });
- * assert.throws(() => piecesOf("mine", spec.linears[0]!, { size: 5 }), /is no multiple of the block size 5/);
+ * assert.deepEqual(blocksOf("mine", spec.linears[0]!, { count: 2 }), { size: 8, count: 2 });
+ * assert.throws(() => blocksOf("mine", spec.linears[0]!, { size: 5 }), /is no multiple of the block size 5/);
  * ```
  */
-export function piecesOf(
+export function blocksOf(
   method: string,
   place: MatrixPlace,
   blocks: Blocks,

@@ -27,7 +27,7 @@ import { cayley } from "../../numerics/cayley.ts";
 import { multiply, reshape, slice, subtract, transpose } from "../../ops/mod.ts";
 import { defineLinear } from "../shared/define_linear.ts";
 import { ones, zeros } from "../shared/initial.ts";
-import { type Blocks, blocksSchema, piecesOf } from "./blocks.ts";
+import { type Blocks, blocksOf, blocksSchema } from "./blocks.ts";
 import { rangeError } from "../../errors/error.ts";
 
 /** Options of BOFT. */
@@ -70,7 +70,7 @@ export const boft: DefinedMethod<BoftOptions> = defineLinear<BoftOptions, BoftPa
   },
   embeddings: false,
   params: (layer, { blocks, factors: m }) => {
-    const { size, count } = piecesOf("boft", layer, blocks);
+    const { size, count } = blocksOf("boft", layer, blocks);
     if (m > 1 && (size % 2 !== 0 || count % 2 ** (m - 1) !== 0)) {
       throw rangeError(
         "METHOD_DOES_NOT_FIT",

@@ -22,7 +22,7 @@ import { cayley, cayleyNeumann, skewFromUpper } from "../../numerics/cayley.ts";
 import { divide, less, multiply, select, sqrt, sumOfSquares, transpose } from "../../ops/mod.ts";
 import { defineLinear } from "../shared/define_linear.ts";
 import { zeros } from "../shared/initial.ts";
-import { type Blocks, blocksSchema, piecesOf } from "./blocks.ts";
+import { type Blocks, blocksOf, blocksSchema } from "./blocks.ts";
 
 /** Options of OFT. */
 export interface OftOptions extends TargetOptions {
@@ -75,11 +75,11 @@ export const oft: DefinedMethod<OftOptions> = defineLinear<OftOptions, { readonl
   },
   embeddings: false,
   params: (layer, { blocks, uneven, sharing }) => {
-    const { size, count } = piecesOf("oft", layer, blocks, uneven);
+    const { size, count } = blocksOf("oft", layer, blocks, uneven);
     return { q: zeros([sharing === "shared" ? 1 : count, size * (size - 1) / 2]) };
   },
   change: ({ q }, { blocks, uneven, cayley: series }, layer) => {
-    const { size } = piecesOf("oft", layer, blocks, uneven);
+    const { size } = blocksOf("oft", layer, blocks, uneven);
     const r = (): Tensor => {
       const skew = skewFromUpper(q, size); // [n, c, c]
       return series === "exact" ? cayley(skew) : cayleyNeumann(skew, series.terms);
@@ -106,7 +106,7 @@ export const oft: DefinedMethod<OftOptions> = defineLinear<OftOptions, { readonl
 
 /** The sizes of its blocks on queries and values. */
 function sizesIn({ spec }: Model): string {
-  const sizes = chooseTargets(spec, {}).map((place) => piecesOf("oft", place, { size: 32 }, "nearest").size);
+  const sizes = chooseTargets(spec, {}).map((place) => blocksOf("oft", place, { size: 32 }, "nearest").size);
   return [...new Set(sizes)].join(" and ");
 }
 

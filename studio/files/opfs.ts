@@ -76,9 +76,9 @@ export async function openStorage(volume: Volume, failed: (problem: string) => v
     store: async (path, content, received = () => {}) => {
       let bytes = 0;
       await writeFile(home, path, async (sink) => {
-        for await (const piece of content) {
-          await sink.write(piece as Uint8Array<ArrayBuffer>);
-          received(bytes += piece.length);
+        for await (const chunk of content) {
+          await sink.write(chunk as Uint8Array<ArrayBuffer>);
+          received(bytes += chunk.length);
         }
       });
       const handle = await handleOf(home, path, false);

@@ -1,4 +1,4 @@
-/** What graft takes of `node:crypto`: SHA-256 piece by piece, which browsers' own cannot. */
+/** What graft takes of `node:crypto`: SHA-256 chunk by chunk, which browsers' own cannot. */
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex } from "@noble/hashes/utils.js";
 

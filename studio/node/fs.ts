@@ -288,11 +288,11 @@ export function realpathSync(path: string): string {
   return plainPath(path);
 }
 
-/** A file's bytes in pieces. */
+/** A file's bytes in chunks. */
 export async function* createReadStream(path: string): AsyncGenerator<Uint8Array> {
   const file = volume.file(path, "open");
-  const piece = 1 << 20;
-  for (let at = 0; at < file.size; at += piece) yield await Promise.resolve(bytesIn(file, at, at + piece));
+  const chunk = 1 << 20;
+  for (let at = 0; at < file.size; at += chunk) yield await Promise.resolve(bytesIn(file, at, at + chunk));
 }
 
 /** The functions under one name, as some import them. */

@@ -76,10 +76,10 @@ function carried(
 
 /** Files in one archive, stored as they are: weights do not get smaller. */
 function zipped(volume: Volume, paths: readonly string[], root: string, name: string): Blob {
-  const pieces: Uint8Array<ArrayBuffer>[] = [];
-  const zip = new Zip((error, piece) => {
+  const chunks: Uint8Array<ArrayBuffer>[] = [];
+  const zip = new Zip((error, chunk) => {
     if (error !== null) throw error;
-    pieces.push(piece as Uint8Array<ArrayBuffer>);
+    chunks.push(chunk as Uint8Array<ArrayBuffer>);
   });
   for (const path of paths) {
     const entry = new ZipPassThrough(`${name}/${path.slice(root.length + 2)}`);
@@ -91,7 +91,7 @@ function zipped(volume: Volume, paths: readonly string[], root: string, name: st
     if (file.size === 0) entry.push(new Uint8Array(0), true);
   }
   zip.end();
-  return new Blob(pieces, { type: "application/zip" });
+  return new Blob(chunks, { type: "application/zip" });
 }
 
 const PIECE = 1 << 22;

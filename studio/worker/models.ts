@@ -39,14 +39,14 @@ async function fetched(context: Context, url: string, path: string): Promise<voi
   const file = path.slice(path.lastIndexOf("/") + 1);
   const received = (bytes: number): void => tell({ kind: "download", file, received: bytes, total: size });
   if (await isStored(context, path, size, () => body, received)) return;
-  const pieces: Uint8Array<ArrayBuffer>[] = [];
+  const chunks: Uint8Array<ArrayBuffer>[] = [];
   let bytes = 0;
   // What the storage took before it was full is gone.
-  for await (const piece of body.locked ? (await answered(url)).body : body) {
-    pieces.push(piece);
-    received(bytes += piece.length);
+  for await (const chunk of body.locked ? (await answered(url)).body : body) {
+    chunks.push(chunk);
+    received(bytes += chunk.length);
   }
-  volume.put(path, blobBytes(new Blob(pieces)));
+  volume.put(path, blobBytes(new Blob(chunks)));
 }
 
 async function answered(

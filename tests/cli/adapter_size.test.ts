@@ -12,7 +12,7 @@ Deno.test("checkAdapterSize() is silent, says the sizes, and refuses, by the ada
   const said = (rank: number, force = false, on = model): string => {
     const adapter = adapt(on, lora({ rank, targets: "all-linear" }));
     const lines: string[] = [];
-    using _ = hearStreams(undefined, (piece) => lines.push(piece));
+    using _ = hearStreams(undefined, (chunk) => lines.push(chunk));
     checkAdapterSize(on, adapter, { force, change: "--rank" });
     return lines.join("");
   };

@@ -60,7 +60,7 @@ export async function finetuned(
   // The test runner would take a real signal as its own.
   const interrupt = (): void => void process.emit("SIGINT");
   let printed = "";
-  using _ = hearStreams((piece) => printed += piece, (piece) => heard(piece, interrupt));
+  using _ = hearStreams((chunk) => printed += chunk, (chunk) => heard(chunk, interrupt));
   await runFinetune({ ...DEFAULTS, ...flags } as RunFlags);
   return JSON.parse(printed);
 }

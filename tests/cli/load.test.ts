@@ -16,7 +16,7 @@ import { hearStreams } from "../support/standard_streams.ts";
 /** What goes to standard error while something runs. */
 async function notesOf(run: () => Promise<void>): Promise<string> {
   let said = "";
-  using _ = hearStreams(undefined, (piece) => said += piece);
+  using _ = hearStreams(undefined, (chunk) => said += chunk);
   await run();
   return said;
 }

@@ -293,7 +293,7 @@ Deno.test("graft methods prints the table, and one line for what is wrong", asyn
     const program = newProgram("graft", "", "0");
     methods(program);
     const [said, complaints]: [string[], string[]] = [[], []];
-    using _ = hearStreams((piece) => said.push(piece), (piece) => complaints.push(piece));
+    using _ = hearStreams((chunk) => said.push(chunk), (chunk) => complaints.push(chunk));
     const code = await runProgram(program, ["methods", ...args], (e) => void complaints.push(String(e)));
     return { code, said: said.join(""), complaints: complaints.join("") };
   };
@@ -344,7 +344,7 @@ Deno.test("graft methods without a model lists every definition once, by family,
     const program = newProgram("graft", "", "0");
     methods(program);
     const said: string[] = [];
-    using _ = hearStreams((piece) => said.push(piece), () => {});
+    using _ = hearStreams((chunk) => said.push(chunk), () => {});
     assert.equal(await runProgram(program, ["methods", ...args], () => {}), 0);
     return said.join("");
   };

@@ -29,8 +29,8 @@ async function start(args: readonly string[]): Promise<Server> {
   const first = Promise.withResolvers<string>();
   (async () => {
     let rest = "";
-    for await (const piece of child.stdout.pipeThrough(new TextDecoderStream())) {
-      const parts = (rest + piece).split("\n");
+    for await (const chunk of child.stdout.pipeThrough(new TextDecoderStream())) {
+      const parts = (rest + chunk).split("\n");
       rest = parts.pop()!;
       lines.push(...parts);
       if (lines.length > 0) first.resolve(lines[0]!);

@@ -35,7 +35,7 @@ interface Run {
 /** Runs the command in this process: exit code, complaint, what it printed and noted. */
 async function sweep(args: readonly string[]) {
   let [printed, noted, said] = ["", "", ""];
-  using _ = hearStreams((piece) => printed += piece, (piece) => noted += piece);
+  using _ = hearStreams((chunk) => printed += chunk, (chunk) => noted += chunk);
   const code = await runProgram(graftProgram(), ["sweep", ...args], (error) => said = oneLine(error));
   return { code, said, printed, noted };
 }

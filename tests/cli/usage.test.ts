@@ -200,7 +200,7 @@ Deno.test("graft finetune --plan answers for 65 billion parameters from a config
   );
   const planned = async (...more: readonly string[]): Promise<Record<string, number | boolean>> => {
     const lines: string[] = [];
-    using _ = hearStreams((piece) => lines.push(piece), undefined);
+    using _ = hearStreams((chunk) => lines.push(chunk), undefined);
     const { code, said } = await run(["finetune", "--plan", "--config", config, "--json", ...more]);
     assert.equal(code, 0, said);
     return JSON.parse(lines.join(""));
@@ -222,7 +222,7 @@ Deno.test("graft finetune --plan answers for 65 billion parameters from a config
 Deno.test("help of every command fits a screen and shows an example", () => {
   for (const command of graftProgram().commands) {
     let text = "";
-    command.configureOutput({ writeOut: (piece) => text += piece });
+    command.configureOutput({ writeOut: (chunk) => text += chunk });
     command.outputHelp();
     const lines = text.trimEnd().split("\n");
     assert.ok(lines.length <= 45, `${command.name()} has ${lines.length} lines`);

@@ -17,7 +17,7 @@ import {
   ranOf,
 } from "./mpirun.ts";
 
-/** Four pieces a step: two rows in each of four micro-batches. */
+/** Four chunks a step: two rows in each of four micro-batches. */
 const RUN = ["--batch-size", "2", "--accumulate", "4", "--held-out", "3", "--eval-every", "2", "--rank", "2"];
 
 for (const launcher of LAUNCHERS) {
@@ -74,14 +74,14 @@ for (const launcher of LAUNCHERS) {
       assert.throws(() => Deno.statSync(`${folder}/out`), Deno.errors.NotFound);
     }));
 
-  Deno.test(`${launcher[0]}: more processes than pieces of a step are refused`, () =>
+  Deno.test(`${launcher[0]}: more processes than chunks of a step are refused`, () =>
     inFolder(async (folder) => {
       const [model, data] = [tinyModel(folder), tinyData(folder)];
       const ran = await launched(launcher, 2, [
         ...["finetune", "-m", model, "-d", data, "-o", `${folder}/out`, "--accumulate", "1"],
       ]);
       assert.notEqual(ran.code, 0);
-      assert.match(ran.err, /Cannot share the work out to 2 processes: a step has 1 piece .*--accumulate/);
+      assert.match(ran.err, /Cannot share the work out to 2 processes: a step has 1 chunk .*--accumulate/);
     }));
 
   Deno.test(`${launcher[0]}: a killed process ends all, and the run goes on with another number of them`, () =>

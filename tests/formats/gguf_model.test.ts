@@ -43,7 +43,7 @@ for (const architecture of ["llama", "qwen2", "qwen3", "gemma3", "gpt2"] as cons
       assert.equal(t.name, name);
       assert.deepEqual(t.shape, want.shape, name);
       assert.deepEqual(decode(t.dtype, t.shape, t.read()), f32(want.read()), name);
-      if (t.pieces) assert.deepEqual(joined(t.pieces()), t.read(), name);
+      if (t.chunks) assert.deepEqual(joined(t.chunks()), t.read(), name);
     }
     const config = golden(`${architecture}_config_by_transformers.json`);
     const ours = Object.fromEntries(Object.keys(config).map((key) => [key, model.config[key]]));

@@ -36,8 +36,8 @@ Deno.test("openSafetensors() reads what Python's safetensors wrote", () => {
     assert.deepEqual({ dtype: t.dtype, shape: t.shape }, { dtype, shape }, name);
     assert.deepEqual(t.read(), fromBase64(bytes), name);
     assert.equal(t.byteLength, t.read().length, name);
-    assert.equal(t.pieces === undefined, /^(f64|i8|i16|i64)/.test(name), name);
-    if (t.pieces) assert.deepEqual(joined(t.pieces()), t.read(), name);
+    assert.equal(t.chunks === undefined, /^(f64|i8|i16|i64)/.test(name), name);
+    if (t.chunks) assert.deepEqual(joined(t.chunks()), t.read(), name);
   }
   assert.throws(
     () => file.tensors.get("i64_wide")!.read(),

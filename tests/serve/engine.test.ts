@@ -124,13 +124,13 @@ function jobsOf(adapters: Readonly<Record<string, Adapter>>): readonly Job[] {
   );
 }
 
-/** Submits job after job while earlier ones are written, and gives their texts and pieces. */
+/** Submits job after job while earlier ones are written, and gives their texts and chunks. */
 async function together(running: Engine, jobs: readonly Job[]) {
   const results = jobs.map(async (asked, i) => {
     for (let turns = 0; turns < i; turns++) await new Promise((resolve) => setTimeout(resolve));
-    let pieces = "";
-    const written = await running.submit(asked, (piece) => pieces += piece).written;
-    assert.equal(pieces, written.text);
+    let chunks = "";
+    const written = await running.submit(asked, (chunk) => chunks += chunk).written;
+    assert.equal(chunks, written.text);
     return written;
   });
   return await Promise.all(results);

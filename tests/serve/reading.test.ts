@@ -1,4 +1,4 @@
-/** Prompts that are read in pieces give the scores that one pass gives: the same bits on backends that serve, under every method. */
+/** Prompts that are read in chunks give the scores that one pass gives: the same bits on backends that serve, under every method. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { type Backend, dispose, freshModel, graft, type Model, quantize, smallConfig } from "../../mod.ts";
@@ -12,7 +12,7 @@ import { CREATED, created } from "../support/method_options.ts";
 import { trained } from "../support/subject.ts";
 import { tinyGpt2, tinyLlama, tinyT5 } from "../support/tiny_models.ts";
 
-/** The scores after a prompt that is read in pieces. */
+/** The scores after a prompt that is read in chunks. */
 async function scoresOf(model: Model, prompt: readonly number[], ends: readonly number[]) {
   const running = reading(model, prompt, ends);
   for (let left = ends.length - 1; left > 0; left--) assert.equal(await running.step(), undefined);
@@ -22,7 +22,7 @@ async function scoresOf(model: Model, prompt: readonly number[], ends: readonly 
   return scores;
 }
 
-Deno.test("pieces cover a prompt, and none of several has few tokens", () => {
+Deno.test("chunks cover a prompt, and none of several has few tokens", () => {
   fc.assert(fc.property(fc.integer({ min: 1, max: 5000 }), (n) => {
     const ends = pieceEnds(n);
     const sizes = ends.map((end, i) => end - (ends[i - 1] ?? 0));
@@ -34,7 +34,7 @@ Deno.test("pieces cover a prompt, and none of several has few tokens", () => {
 });
 
 for (const [family, tiny] of Object.entries({ llama: tinyLlama, gpt2: tinyGpt2 })) {
-  Deno.test(`every method that reads in pieces has the scores of one pass, on ${family}`, () =>
+  Deno.test(`every method that reads in chunks has the scores of one pass, on ${family}`, () =>
     assertNoLeak(async () => {
       const model = tiny(reference(), 3);
       const prompt = Array.from({ length: 11 }, (_, i) => (i * 7 + 3) % 10);
@@ -58,7 +58,7 @@ for (const [family, tiny] of Object.entries({ llama: tinyLlama, gpt2: tinyGpt2 }
         made.dispose();
       }
       for (const name of ["lora", "dora", "ia3", "pfeiffer", "prefix-tuning", "full"]) {
-        assert.ok(!whole.includes(name), `${name} is read in pieces`);
+        assert.ok(!whole.includes(name), `${name} is read in chunks`);
       }
       for (const name of ["loreft", "prompt-tuning"]) assert.ok(whole.includes(name), name);
       model.dispose();
@@ -77,7 +77,7 @@ const BACKENDS: Readonly<Record<string, () => Promise<Backend>>> = {
   ...await whyNotNative() === undefined && { "native": () => Promise.resolve(native({ threads: 2 })) },
 };
 for (const [name, open] of Object.entries(BACKENDS)) {
-  Deno.test(`pieces and one pass have the same bits on ${name}, for every type of weights`, async () => {
+  Deno.test(`chunks and one pass have the same bits on ${name}, for every type of weights`, async () => {
     const backend = await open();
     const sizes = { hidden_size: 96, intermediate_size: 192, num_attention_heads: 6, num_key_value_heads: 3 };
     const config = { ...smallConfig("llama", { vocabulary: 101 }), ...sizes, max_position_embeddings: 400 };
@@ -86,12 +86,12 @@ for (const [name, open] of Object.entries(BACKENDS)) {
       const model = form === "f32" ? plain : quantize(plain, { dtype: form });
       for (const n of [80, 143, 205, 331]) {
         const prompt = Array.from({ length: n }, (_, i) => (i * 37 + 5) % 101);
-        const [one, pieces] = [
+        const [one, chunks] = [
           await scoresOf(model, prompt, [n]),
           await scoresOf(model, prompt, pieceEnds(n)),
         ];
         assert.ok(pieceEnds(n).length > 1);
-        assert.deepEqual(pieces, one, `${form}, ${n} tokens`);
+        assert.deepEqual(chunks, one, `${form}, ${n} tokens`);
       }
       if (model !== plain) model.dispose();
     }

@@ -1,10 +1,10 @@
 /** What a command writes to its standard outputs, heard by a test in the same process. */
 import fs from "node:fs";
 
-/** Hears each piece until it is disposed; the screen sees nothing. Without a listener, a stream stays as it is. */
+/** Hears each chunk until it is disposed; the screen sees nothing. Without a listener, a stream stays as it is. */
 export function hearStreams(
-  out: ((piece: string) => void) | undefined,
-  err: ((piece: string) => void) | undefined,
+  out: ((chunk: string) => void) | undefined,
+  err: ((chunk: string) => void) | undefined,
 ): Disposable {
   const { writeSync } = fs;
   const hearing = (file: number, bytes: Uint8Array, ...rest: readonly unknown[]): number => {

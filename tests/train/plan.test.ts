@@ -44,7 +44,7 @@ const plain: PlanOptions = {
 const cases: readonly (readonly [string, Method, Partial<PlanOptions>])[] = [
   ["LoRA", lora({ rank: 4, dropout: 0.1, targets: "all-linear" }), {}],
   ["LoRA, accumulated", lora({ rank: 2 }), { accumulate: 3, optimizer: adamw8bit() }],
-  ["LoRA, in pieces", lora({ rank: 2 }), { accumulate: 3, pieceTokens: 20 }],
+  ["LoRA, in chunks", lora({ rank: 2 }), { accumulate: 3, chunkTokens: 20 }],
   ["LoRA, packed", lora({ rank: 2 }), { batching: { kind: "packing", batchSize: 2, maxLength: 24 } }],
   ["(IA)³, recomputed", ia3(), { checkpointBlocks: true, labelSmoothing: 0.1 }],
   ["full, paged", fullFineTune(), { state: "paged" }],
@@ -92,13 +92,13 @@ for (const [name, method, options] of cases) {
   });
 }
 
-Deno.test("planMemory() counts rows that stay together whole, however few tokens a piece may have", async () => {
+Deno.test("planMemory() counts rows that stay together whole, however few tokens a chunk may have", async () => {
   const shapes = checkpointShapes(path);
   const sketch = adapt(shapes, lora({ rank: 2 }));
-  const planned = async (together: boolean, pieceTokens: number): Promise<number> => {
+  const planned = async (together: boolean, chunkTokens: number): Promise<number> => {
     const { total } = await planMemory(shapes, sketch, { ...rows, ...together && { together } }, {
       ...plain,
-      pieceTokens,
+      chunkTokens,
     });
     return total;
   };

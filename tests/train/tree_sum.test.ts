@@ -1,4 +1,4 @@
-/** Sums of pieces: the same bits for any number of ranks, and the order that the tree says. */
+/** Sums of chunks: the same bits for any number of ranks, and the order that the tree says. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { dispose, read, type Tensor, tensor, type Tree } from "../../core/mod.ts";
@@ -18,7 +18,7 @@ function treeOf(numbers: readonly number[]): number {
   return plus(treeOf(numbers.slice(0, half)), treeOf(numbers.slice(half)));
 }
 
-Deno.test("treeSum() is the tree's sum on every rank, for any number of pieces and ranks", () =>
+Deno.test("treeSum() is the tree's sum on every rank, for any number of chunks and ranks", () =>
   assertNoLeak(() =>
     fc.assert(
       fc.asyncProperty(
@@ -40,7 +40,7 @@ Deno.test("treeSum() is the tree's sum on every rank, for any number of pieces a
               })
             ),
           );
-          assert.deepEqual(asked.sort((a, b) => a - b), numbers.map((_, i) => i)); // each piece once
+          assert.deepEqual(asked.sort((a, b) => a - b), numbers.map((_, i) => i)); // each chunk once
           for (const total of found) {
             const [one, other] = await read(total["a"] as Tensor);
             assert.ok(Object.is(one, expected) || one === expected, `${one} is not ${expected}`);
@@ -53,10 +53,10 @@ Deno.test("treeSum() is the tree's sum on every rank, for any number of pieces a
     )
   ));
 
-Deno.test("ownerOf() shares consecutive pieces out, nearly as many to each rank", () => {
+Deno.test("ownerOf() shares consecutive chunks out, nearly as many to each rank", () => {
   fc.assert(
-    fc.property(fc.integer({ min: 1, max: 40 }), fc.integer({ min: 1, max: 20 }), (pieces, size) => {
-      const owners = Array.from({ length: pieces }, (_, i) => ownerOf(i, pieces, { size }));
+    fc.property(fc.integer({ min: 1, max: 40 }), fc.integer({ min: 1, max: 20 }), (chunks, size) => {
+      const owners = Array.from({ length: chunks }, (_, i) => ownerOf(i, chunks, { size }));
       assert.ok(owners.every((owner, i) => owner >= (owners[i - 1] ?? 0) && owner < size));
       const counts = Array.from({ length: size }, (_, r) => owners.filter((owner) => owner === r).length);
       assert.ok(Math.max(...counts) - Math.min(...counts) <= 1, counts.join(" "));

@@ -66,7 +66,7 @@ const BUCKETS: TrainOptions = {
   learningRate: 0.05,
   batching: { kind: "buckets", batchSize: 4 }, // the last batch of an epoch has three
   accumulate: 2,
-  pieceTokens: 10,
+  chunkTokens: 10,
   epochs: 2,
   clip: 0.5,
   seed: 3,
@@ -146,8 +146,8 @@ for (const backend of BACKENDS.filter((name) => name !== "reference")) {
 Deno.test("1, 2, 3, 4 and 6 ranks train the same bits on packed rows, and without accumulation", async () => {
   const model = tinyLlama(reference(), 1);
   const packing = { kind: "packing", batchSize: 3, maxLength: 12 } as const;
-  await assertSame(model, METHODS["lora"]!(), { ...BUCKETS, batching: packing, pieceTokens: 12 });
-  await assertSame(model, METHODS["lora"]!(), { ...BUCKETS, accumulate: 1, pieceTokens: 1 });
+  await assertSame(model, METHODS["lora"]!(), { ...BUCKETS, batching: packing, chunkTokens: 12 });
+  await assertSame(model, METHODS["lora"]!(), { ...BUCKETS, accumulate: 1, chunkTokens: 1 });
   model.dispose();
 });
 
@@ -367,7 +367,7 @@ Deno.test("steps over answers of 1 to 9 labels are torch's, on every number of r
           moments: (params) => resident(adamw({ weightDecay: 0 }), params),
           batching: { kind: "buckets", batchSize: 2 },
           accumulate: 2,
-          pieceTokens: 1,
+          chunkTokens: 1,
           epochs: 3,
           pad: 0,
           world,

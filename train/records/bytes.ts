@@ -1,4 +1,4 @@
-/** The bytes of a data file in pieces, unpacked where it is compressed. */
+/** The bytes of a data file in chunks, unpacked where it is compressed. */
 import { open } from "node:fs/promises";
 import { once } from "node:events";
 import { type Duplex, Readable } from "node:stream";
@@ -41,7 +41,7 @@ export async function* storedBytes(file: string, pieceSize: number = 1 << 16): A
 }
 
 /**
- * The bytes of a file, gzip and zstd unpacked. A piece is valid until the next one is requested.
+ * The bytes of a file, gzip and zstd unpacked. A chunk is valid until the next one is requested.
  *
  * @throws {SyntaxError} when the compressed bytes are damaged or cut off.
  */

@@ -43,15 +43,15 @@ function* usable({ line, offset, bytes }: Line): Generator<Line> {
   if (!blank) yield { line, offset: offset + skip, bytes: rest };
 }
 
-/** Pieces as one array. */
-export function joined(pieces: readonly Uint8Array[], last: Uint8Array): Uint8Array {
-  if (pieces.length === 0) return last;
-  const all = [...pieces, last];
-  const bytes = new Uint8Array(all.reduce((sum, piece) => sum + piece.length, 0));
+/** Chunks as one array. */
+export function joined(chunks: readonly Uint8Array[], last: Uint8Array): Uint8Array {
+  if (chunks.length === 0) return last;
+  const all = [...chunks, last];
+  const bytes = new Uint8Array(all.reduce((sum, chunk) => sum + chunk.length, 0));
   let at = 0;
-  for (const piece of all) {
-    bytes.set(piece, at);
-    at += piece.length;
+  for (const chunk of all) {
+    bytes.set(chunk, at);
+    at += chunk.length;
   }
   return bytes;
 }

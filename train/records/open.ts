@@ -48,7 +48,7 @@ export async function openRecords(
 }
 
 /** Bytes that are written together. */
-const PIECE = 1 << 20;
+const CHUNK = 1 << 20;
 
 async function copiedRecords(
   path: string,
@@ -68,9 +68,9 @@ async function copiedRecords(
       files: [],
     };
     let [end, waiting] = [0, 0];
-    const pieces: Uint8Array[] = [];
+    const chunks: Uint8Array[] = [];
     const flush = (): void => {
-      for (const piece of pieces.splice(0)) writeAt(handle, null, piece);
+      for (const chunk of chunks.splice(0)) writeAt(handle, null, chunk);
       waiting = 0;
     };
     for await (const record of readRecords(path)) {
@@ -81,9 +81,9 @@ async function copiedRecords(
       places.offsets.push(end);
       places.lines.push(record.line);
       places.files.push(files.length - 1);
-      pieces.push(bytes);
+      chunks.push(bytes);
       waiting += bytes.length;
-      if (waiting >= PIECE) flush();
+      if (waiting >= CHUNK) flush();
     }
     flush();
     const offsets = Float64Array.from(places.offsets);

@@ -126,8 +126,8 @@ function* rowsWithin(file: string, value: unknown): Generator<JsonlRecord> {
 }
 
 async function wholeJson(file: string): Promise<unknown> {
-  const pieces = await Array.fromAsync(withoutMark(contentBytes(file)), (piece) => piece.slice());
-  return parseRecord({ file, line: 1, unit: "row" }, joined(pieces, new Uint8Array(0))).value;
+  const chunks = await Array.fromAsync(withoutMark(contentBytes(file)), (chunk) => chunk.slice());
+  return parseRecord({ file, line: 1, unit: "row" }, joined(chunks, new Uint8Array(0))).value;
 }
 
 async function firstSign(file: string): Promise<string | undefined> {

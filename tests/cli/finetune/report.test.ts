@@ -17,7 +17,7 @@ Deno.test("an interrupted run advises --overwrite only where it works beside wha
     >[1];
     const said = (): string => {
       let text = "";
-      using _ = hearStreams(undefined, (piece) => text += piece);
+      using _ = hearStreams(undefined, (chunk) => text += chunk);
       report(flags, result);
       return text;
     };

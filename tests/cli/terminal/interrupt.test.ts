@@ -28,8 +28,8 @@ async function after(program: string, signals: readonly Deno.Signal[]) {
   }).spawn();
   let said = "";
   let sent = 0;
-  for await (const piece of child.stdout.pipeThrough(new TextDecoderStream())) {
-    said += piece;
+  for await (const chunk of child.stdout.pipeThrough(new TextDecoderStream())) {
+    said += chunk;
     while (sent < signals.length && sent < said.split("\n").length - 1) {
       child.kill(signals[sent++]!);
       // Later signals are heard, but said no more.

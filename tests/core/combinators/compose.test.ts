@@ -66,7 +66,7 @@ Deno.test("compose() names parts in parameters and name, and keeps their options
   onTiny((model) => {
     const both = compose({ a: lora({ rank: 1 }), b: ia3() });
     assert.equal(both.name, "compose(a, b)");
-    assert.deepEqual(Object.keys(both.parts!), ["a", "b"]);
+    assert.deepEqual(Object.keys(both.components!), ["a", "b"]);
     assert.deepEqual(both.config, {});
     const { params } = adapt(model, both);
     assert.ok(leaves(params).every(([path]) => path.startsWith("a.") || path.startsWith("b.")));

@@ -102,7 +102,7 @@ Deno.test("saveAdapter() takes layers of a head that are the model's own from it
     const model = await loadModel(hubModel("bert_text"), { backend: reference() });
     const adapter = await loadAdapter(`${HUB}bert_text_head`, model);
     const { head, adapter: rest } = adapter.params as Readonly<Record<string, Adapter["params"]>>;
-    const saved = adapter.method.parts!["head"]!.config;
+    const saved = adapter.method.components!["head"]!.config;
     assert.deepEqual(saved["modules"], ["bert.pooler.dense", "classifier"]);
     // The same head, of which the classifier alone differs from the model's.
     const part = { ...saved, modules: ["classifier"] } as unknown as Parameters<

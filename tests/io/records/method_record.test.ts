@@ -84,9 +84,9 @@ const numbersOf = async (params: Tree) =>
     .sort(([a], [b]) => a < b ? -1 : 1);
 
 /** What a record says of a method: names, options and parts. */
-const described = ({ name, parts = {} }: Method): unknown => ({
+const described = ({ name, components = {} }: Method): unknown => ({
   name,
-  parts: Object.fromEntries(Object.entries(parts).map(([part, inner]) => [part, described(inner)])),
+  components: Object.fromEntries(Object.entries(components).map(([part, inner]) => [part, described(inner)])),
 });
 
 /** Saves, loads, and compares parameters, logits and the method's make-up; then saves again, which gives the same record. */

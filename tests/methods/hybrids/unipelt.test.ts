@@ -60,9 +60,9 @@ Deno.test("unipelt()'s gate stands in the place of α / r, whatever the ranks", 
       const model = tinyLlama(backend, 19);
       const options = { prefix: "none", adapter: "none" } as const;
       const method = unipelt({ ...options, lora: { rank: 4, rankPattern: { v_proj: 2 } } });
-      const gate = method.parts!["lora"]!;
+      const gate = method.components!["lora"]!;
       assert.deepEqual(gate.config, { gate: { name: "sentence-gate" } });
-      assert.deepEqual(gate.parts!["of"]!.config, {
+      assert.deepEqual(gate.components!["of"]!.config, {
         rank: 4,
         alpha: 4,
         rankPattern: { v_proj: 2 },

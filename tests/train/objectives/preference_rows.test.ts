@@ -40,20 +40,20 @@ Deno.test("of too long a prompt both answers see the same part", () => {
   assert.deepEqual(rows("head"), [[1, 2, 3, 7, 9, 0, 0], [1, 2, 3, 8, 8, 8, 9]]);
 });
 
-Deno.test("a piece of a step counts the tokens of both answers", async () => {
+Deno.test("a chunk of a step counts the tokens of both answers", async () => {
   const rows = preferenceRows([pair("1", "23", "34"), pair("5", "67", "78")], digits, {
     maxLength: 9,
     longPrompt: "refuse",
   });
   const model = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
   const gradients = objectiveGradients(dpo());
-  const told = async (pieceTokens: number): Promise<readonly number[]> => {
+  const told = async (chunkTokens: number): Promise<readonly number[]> => {
     const texts: number[] = [];
     const run = await startTraining(model, adapt(model, lora({ rank: 2 })), pickRows(rows, [0, 1]), {
       learningRate: 0.01,
       batching: { kind: "buckets", batchSize: 2 },
       pad: 0,
-      pieceTokens,
+      chunkTokens,
       gradients: (base, adapter, batch, options) => {
         texts.push(batch.inputIds.length);
         return gradients(base, adapter, batch, options);

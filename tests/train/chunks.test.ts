@@ -1,10 +1,10 @@
-/** Pieces of micro-batches: every row once and in order, no piece above its size, none without labels. */
+/** Chunks of micro-batches: every row once and in order, no chunk above its size, none without labels. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { key } from "../../core/mod.ts";
-import { piecesOf, planEpoch } from "../../train/mod.ts";
+import { chunksOf, planEpoch } from "../../train/mod.ts";
 
-Deno.test("piecesOf() keeps rows and labels, and cuts what is longer than a piece", () => {
+Deno.test("chunksOf() keeps rows and labels, and cuts what is longer than a chunk", () => {
   fc.assert(
     fc.property(
       fc.array(
@@ -22,14 +22,14 @@ Deno.test("piecesOf() keeps rows and labels, and cuts what is longer than a piec
         };
         const rows = examples.map((_, n) => [n]);
         const targets = sizes.targets.reduce((a, b) => a + b);
-        const pieces = piecesOf({ rows, targets }, sizes, most);
-        assert.deepEqual(pieces.flatMap((piece) => piece.rows), rows);
-        assert.equal(pieces.reduce((sum, piece) => sum + piece.targets, 0), targets);
-        if (targets > 0) assert.ok(pieces.every((piece) => piece.targets > 0));
+        const chunks = chunksOf({ rows, targets }, sizes, most);
+        assert.deepEqual(chunks.flatMap((chunk) => chunk.rows), rows);
+        assert.equal(chunks.reduce((sum, chunk) => sum + chunk.targets, 0), targets);
+        if (targets > 0) assert.ok(chunks.every((chunk) => chunk.targets > 0));
         if (sizes.targets.every((n) => n > 0)) {
           const longest = Math.max(...sizes.lengths);
-          for (const piece of pieces) {
-            assert.ok(piece.rows.length === 1 || piece.rows.length * longest <= most + longest);
+          for (const chunk of chunks) {
+            assert.ok(chunk.rows.length === 1 || chunk.rows.length * longest <= most + longest);
           }
         }
       },
@@ -37,14 +37,14 @@ Deno.test("piecesOf() keeps rows and labels, and cuts what is longer than a piec
   );
 });
 
-Deno.test("planEpoch() cuts the micro-batches of a step into pieces, and counts steps as before", () => {
+Deno.test("planEpoch() cuts the micro-batches of a step into chunks, and counts steps as before", () => {
   const sizes = {
     lengths: Array.from({ length: 13 }, (_, i) => 5 + i),
     targets: Array.from({ length: 13 }, () => 2),
   };
   const options = { batching: { kind: "buckets", batchSize: 4 }, accumulate: 2, key: key(0) } as const;
   const whole = planEpoch(sizes, options, 0);
-  const cut = planEpoch(sizes, { ...options, pieceTokens: 20 }, 0);
+  const cut = planEpoch(sizes, { ...options, chunkTokens: 20 }, 0);
   assert.equal(cut.length, whole.length);
   assert.deepEqual(cut.map(({ targets }) => targets), whole.map(({ targets }) => targets));
   assert.deepEqual(
