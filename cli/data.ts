@@ -11,6 +11,7 @@ import {
   type LabelledKind,
   labelledRows,
   openExamples,
+  openLabelledExamples,
   permutation,
   pickRows,
   RECORD_SHAPES,
@@ -18,7 +19,7 @@ import {
   SHAPE_FIELDS,
 } from "../train/mod.ts";
 import { dataFiles } from "../train/records/files.ts";
-import { LABELLED, labelledExamples, type RecordFlags, recordShape } from "./record_shape.ts";
+import { LABELLED, labelledOptions, type RecordFlags, recordShape } from "./record_shape.ts";
 import { counter } from "./terminal/counter.ts";
 import { fieldNames } from "./field_names.ts";
 import { note } from "./terminal/output.ts";
@@ -202,14 +203,24 @@ async function openLabelled(
         `${model.config.model_type} whose head is for ${found ?? "none"}`,
     );
   }
-  const examples = await labelledExamples(flags);
-  const names = classNames(model);
-  const rows = labelledRows(examples, tokenizer, { maxLength, ...kind !== "score" && { names } });
-  return { ...await partsOf(flags, rows, maxLength), shown: "nothing", [Symbol.dispose]: () => {} };
+  const file = await openLabelledExamples(flags.data, labelledOptions(flags));
+  try {
+    const names = classNames(model);
+    const examples = { count: Math.min(file.count, flags.limit ?? Infinity), example: file.example };
+    const rows = labelledRows(examples, tokenizer, { maxLength, ...kind !== "score" && { names } });
+    return {
+      ...await partsOf(flags, rows, maxLength),
+      shown: "nothing",
+      [Symbol.dispose]: () => file[Symbol.dispose](),
+    };
+  } catch (error) {
+    file[Symbol.dispose]();
+    throw error;
+  }
 }
 
 /** The kind of labels that a model's head must read for each kind of data. */
-const LABELS = { class: "class", score: "scores", tags: "token" } as const satisfies Record<
+const LABELS = { class: "class", score: "scores", flags: "flags", tags: "token" } as const satisfies Record<
   LabelledKind,
   LabelKind
 >;

@@ -129,7 +129,7 @@ function report(path: string, found: Examined, maxLength: number): string {
       histogram(lengths),
       "",
     ],
-    ...found.classes.size > 0 ? [classesText(found.classes)] : [],
+    ...found.classes.size > 0 ? [classesText(shape, found.classes)] : [],
     fault(["is", "are"], `longer than the ${showCount(maxLength)} tokens of a row`, tooLong),
     fault(["repeats", "repeat"], "an earlier row", duplicates.map(({ at, of }) => `${at} is ${of}`)),
     fault(["has", "have"], "an empty field", empty),
@@ -139,8 +139,11 @@ function report(path: string, found: Examined, maxLength: number): string {
 }
 
 /** "2 classes: good 30, bad 12"; of many only how many there are. */
-function classesText(classes: ReadonlyMap<string, number>): string {
+function classesText(shape: Examined["shape"], classes: ReadonlyMap<string, number>): string {
   const all = [...classes].sort(([, a], [, b]) => b - a);
+  if (all.length === 1 && shape === "score") {
+    return `Every row has the number ${all[0]![0]}: nothing tells texts apart`;
+  }
   if (all.length === 1) return `1 class, "${all[0]![0]}": a classifier needs two`;
   const shown = all.slice(0, 8).map(([name, count]) => `${name} ${showCount(count)}`).join(", ");
   return `${showCount(all.length)} labels: ${shown}${all.length > 8 ? ", …" : ""}`;

@@ -1,9 +1,8 @@
 /** Which records a file has, by what the command line says or by the first of them. */
 import {
   type FieldNames,
-  type LabelledExample,
   type LabelledKind,
-  readLabelledExamples,
+  type LabelledOptions,
   readRecords,
   type RecordShape,
 } from "../train/mod.ts";
@@ -24,6 +23,7 @@ export interface RecordFlags {
 export const LABELLED: Readonly<Partial<Record<RecordShape, LabelledKind>>> = {
   label: "class",
   score: "score",
+  labels: "flags",
   tags: "tags",
 };
 
@@ -39,20 +39,15 @@ export async function recordShape(
 }
 
 /** Shapes that are meant before others: those with labels, then those of prompts and answers. */
-const FIRST: readonly RecordShape[] = ["tags", "label", "score", ...EXAMPLE_SHAPES];
+const FIRST: readonly RecordShape[] = ["tags", "label", "score", "labels", ...EXAMPLE_SHAPES];
 
 /** The kind of label of a file's records; undefined for prompts with answers. */
 export async function labelledKind(flags: RecordFlags): Promise<LabelledKind | undefined> {
   return LABELLED[await recordShape(flags)];
 }
 
-/** The labelled examples of a file. */
-export async function labelledExamples(
-  { data, format, fields, limit = Infinity }: RecordFlags & { readonly limit?: number },
-): Promise<readonly LabelledExample[]> {
+/** How the records of a file are labelled examples. */
+export function labelledOptions({ format, fields }: Omit<RecordFlags, "data">): LabelledOptions {
   const kind = format && LABELLED[format];
-  const all = await Array.fromAsync(
-    readLabelledExamples(data, { ...kind && { kind }, ...fields && { fields } }),
-  );
-  return all.slice(0, limit);
+  return { ...kind && { kind }, ...fields && { fields } };
 }

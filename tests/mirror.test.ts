@@ -86,6 +86,7 @@ const WITHOUT_A_SOURCE: Readonly<Record<string, string>> = {
   "io/gguf_q8_text": "greedy text beside llama.cpp",
   "io/gguf_tokenizer_of_file": "a GGUF file's tokenizer wherever it is asked for",
   "serve/openai": "OpenAI's own client",
+  "cli/bad_data": "data that nobody can train on, and what is said of it",
   "cli/finetune_methods": "fine-tuning by every method",
   "cli/gpu": "every command on a GPU",
   "cli/help": "what the command line says of itself",

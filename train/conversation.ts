@@ -182,7 +182,7 @@ function continued(known: string, next: string): string | undefined {
   return undefined;
 }
 
-/** @throws {RangeError} when the content of a message is nowhere in the text. */
+/** @throws {RangeError} when the content of a message, or the name of a tool that it calls, is nowhere in the text. */
 function checkKept(
   messages: readonly ChatMessage[],
   learned: readonly number[],
@@ -198,5 +198,23 @@ function checkKept(
     if (!own.includes(kept.trim())) {
       throw rangeError("DATA_INVALID", `${where}the chat template drops message ${i}, of role "${role}"`);
     }
+    const dropped = calledTools(messages[i]!).find((name) => !own.includes(name));
+    if (dropped !== undefined) {
+      throw rangeError(
+        "DATA_INVALID",
+        `${where}the chat template drops the call of "${dropped}" in message ${i}: it knows no tools`,
+      );
+    }
   });
+}
+
+/** Names of the tools that a message calls, as OpenAI writes them, or plain. */
+function calledTools({ tool_calls: calls }: ChatMessage): readonly string[] {
+  if (!Array.isArray(calls)) return [];
+  return calls.flatMap(
+    (call: { readonly name?: unknown; readonly function?: { readonly name?: unknown } } | null) => {
+      const name = call?.function?.name ?? call?.name;
+      return typeof name === "string" ? [name] : [];
+    },
+  );
 }

@@ -4,6 +4,7 @@
  * | fields | label |
  * |---|---|
  * | `text` (and `pair`), `label` | a class: its name, or its number |
+ * | `text` (and `pair`), `labels` | any number of classes: their names in a list, or columns, each with 1 or 0, or with a class of its own |
  * | `text` (and `pair`), `score` | a number |
  * | `tokens`, `tags` | a class for each word |
  *
@@ -28,6 +29,8 @@ export type LabelledExample =
   & (
     | ({ readonly kind: "class"; readonly label: string } & Texts)
     | ({ readonly kind: "score"; readonly score: number } & Texts)
+    /** What each column says: "1", "0" or the name of a class. A list of classes has a column with "1" for each. */
+    | ({ readonly kind: "flags"; readonly columns: Readonly<Record<string, string>> } & Texts)
     | { readonly kind: "tags"; readonly words: readonly string[]; readonly tags: readonly string[] }
   )
   & { readonly at?: Location };
@@ -39,6 +42,7 @@ const FIELDS = {
   tags: ["tokens", "tags"],
   class: ["text", "label"],
   score: ["text", "score"],
+  flags: ["text", "labels"],
 } as const satisfies Record<LabelledKind, readonly string[]>;
 
 /**
@@ -54,7 +58,7 @@ const FIELDS = {
  * ```
  */
 export function labelledKindOf(record: JsonlRecord): LabelledKind | undefined {
-  return (["tags", "class", "score"] as const)
+  return (["tags", "class", "score", "flags"] as const)
     .find((kind) => FIELDS[kind].every((name) => Object.hasOwn(record.value, name)));
 }
 
@@ -101,6 +105,8 @@ export function labelledExampleOf(record: JsonlRecord, kind: LabelledKind): Labe
       }
       return { kind, ...texts(record), score, at };
     }
+    case "flags":
+      return { kind, ...texts(record), columns: columnsOf(record), at };
     case "tags": {
       const words = list(record, "tokens").map((word, i) => {
         if (typeof word !== "string") throw wrong(record, `tokens, ${i}`, "a string", word);
@@ -151,10 +157,18 @@ export interface LabelledOptions {
  */
 export async function* readLabelledExamples(
   file: string,
-  { kind: given, fields }: LabelledOptions = {},
+  options: LabelledOptions = {},
 ): AsyncGenerator<LabelledExample> {
+  const labelled = labelledBy(options);
+  for await (const record of readRecords(file)) yield labelled(record);
+}
+
+/** What makes examples of records, all of the first one's kind. @throws as `readLabelledExamples`. */
+export function labelledBy(
+  { kind: given, fields }: LabelledOptions,
+): (found: JsonlRecord) => LabelledExample {
   let kind = given;
-  for await (const found of readRecords(file)) {
+  return (found) => {
     const record = fields === undefined ? found : renamedRecord(found, fields);
     kind ??= labelledKindOf(record);
     if (kind === undefined) {
@@ -163,37 +177,11 @@ export async function* readLabelledExamples(
         "DATA_INVALID",
         `${
           showLocation(record)
-        }: expected "text" and "label", "text" and "score", or "tokens" and "tags" but found ${names}`,
+        }: expected "text" and "label", "text" and "score", "text" and "labels", or "tokens" and "tags" but found ${names}`,
       );
     }
-    yield labelledExampleOf(record, kind);
-  }
-}
-
-/**
- * The names of all classes of some examples, for a head to be trained on them: numbers in numerical order,
- * other names alphabetically. Numbers have no gaps: with labels 0 and 2 there is a class 1.
- *
- * @example
- * ```ts
- * import { labelNames } from "@graft/peft/train";
- * import assert from "node:assert/strict";
- * const labelled = (label: string) => ({ kind: "class", text: "…", label }) as const;
- * assert.deepEqual(labelNames(["praise", "complaint", "praise"].map(labelled)), ["complaint", "praise"]);
- * assert.deepEqual(labelNames(["2", "0"].map(labelled)), ["0", "1", "2"]);
- * ```
- */
-export function labelNames(examples: Iterable<LabelledExample>): readonly string[] {
-  const names = new Set<string>();
-  for (const example of examples) {
-    if (example.kind === "class") names.add(example.label);
-    if (example.kind === "tags") { for (const tag of example.tags) names.add(tag); }
-  }
-  const all = [...names];
-  if (all.length === 0 || !all.every((name) => /^(0|[1-9]\d{0,5})$/.test(name))) {
-    return all.sort((a, b) => a < b ? -1 : a > b ? 1 : 0);
-  }
-  return Array.from({ length: Math.max(...all.map(Number)) + 1 }, (_, id) => String(id));
+    return labelledExampleOf(record, kind);
+  };
 }
 
 function texts(record: JsonlRecord): Texts {
@@ -208,6 +196,42 @@ function field(record: JsonlRecord, name: string): unknown {
     throw typeError("DATA_INVALID", `${showLocation(record)}: field "${name}" is missing`);
   }
   return record.value[name];
+}
+
+/** What columns say, or those of a list of classes. Cells of tables are text, in which a list is JSON. */
+function columnsOf(record: JsonlRecord): Readonly<Record<string, string>> {
+  const stored = field(record, "labels");
+  const found = typeof stored === "string" && /^\s*[[{]/.test(stored) ? parsed(stored) : stored;
+  if (Array.isArray(found)) {
+    return Object.fromEntries(found.map((name, i) => [className(record, `labels, ${i}`, name), "1"]));
+  }
+  if (typeof found !== "object" || found === null || Object.keys(found).length === 0) {
+    throw wrong(
+      record,
+      "labels",
+      'a list of classes, or columns with 1 and 0; for one class, rename it "label"',
+      found,
+    );
+  }
+  return Object.fromEntries(
+    Object.entries(found).map((
+      [name, value],
+    ) => [name, className(record, `labels, ${name}`, truth(value) ?? value)]),
+  );
+}
+
+/** 1 or 0 of what says true or false; undefined for anything else. */
+function truth(value: unknown): number | undefined {
+  const said = String(value).trim().toLowerCase();
+  return ["true", "1", "1.0"].includes(said) ? 1 : ["false", "0", "0.0"].includes(said) ? 0 : undefined;
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
 }
 
 function list(record: JsonlRecord, name: string): readonly unknown[] {

@@ -3,6 +3,7 @@ import type { Batch } from "../core/mod.ts";
 import { positive } from "./buckets.ts";
 import { showLocation } from "./jsonl.ts";
 import type { LabelledExample } from "./labelled_examples.ts";
+import type { LabelledExamples } from "./labelled_file.ts";
 import { shortened } from "./pair_truncation.ts";
 import type { Rows } from "./rows.ts";
 import { IGNORED } from "./truncation.ts";
@@ -31,8 +32,10 @@ export interface LabelledRowOptions {
 interface LabelledRow {
   readonly inputIds: readonly number[];
   readonly typeIds: readonly number[];
-  /** A class, a score, or a class for each token. */
+  /** A class, a score, 1 or 0 for each class, or a class for each token. */
   readonly label: number | readonly number[];
+  /** Whether the label is one for each token. */
+  readonly tagged?: true;
 }
 
 /**
@@ -54,22 +57,25 @@ interface LabelledRow {
  * ```
  */
 export function labelledRows(
-  examples: readonly LabelledExample[],
+  examples: readonly LabelledExample[] | LabelledExamples,
   tokenizer: LabelTokenizer,
   options: LabelledRowOptions,
 ): Rows {
   positive("maxLength", options.maxLength);
   const ids = new Map((options.names ?? []).map((name, id) => [name, id]));
-  const rowOf = (n: number): LabelledRow => encoded(examples[n]!, tokenizer, options.maxLength, ids);
-  const lengths = new Uint32Array(examples.length);
-  const targets = new Uint32Array(examples.length);
-  for (let n = 0; n < examples.length; n++) {
-    const { inputIds, label } = rowOf(n);
+  const [count, exampleOf] = "count" in examples
+    ? [examples.count, (n: number) => examples.example(n)]
+    : [examples.length, (n: number) => examples[n]!];
+  const rowOf = (n: number): LabelledRow => encoded(exampleOf(n), tokenizer, options.maxLength, ids);
+  const lengths = new Uint32Array(count);
+  const targets = new Uint32Array(count);
+  for (let n = 0; n < count; n++) {
+    const { inputIds, label, tagged } = rowOf(n);
     lengths[n] = inputIds.length;
-    targets[n] = typeof label === "number" ? 1 : label.filter((id) => id !== IGNORED).length;
+    targets[n] = tagged ? (label as readonly number[]).filter((id) => id !== IGNORED).length : 1;
   }
   return {
-    count: examples.length,
+    count,
     lengths,
     targets,
     tokens: (n) => {
@@ -117,15 +123,33 @@ function encoded(
     const label = wrapped.ids.map((_, i) =>
       i < before || i >= before + kept.length ? IGNORED : tags[i - before]!
     );
-    return { inputIds: wrapped.ids, typeIds: wrapped.typeIds, label };
+    return { inputIds: wrapped.ids, typeIds: wrapped.typeIds, label, tagged: true };
   }
-  const label = example.kind === "class" ? classOf(example.label) : example.score;
+  const label = example.kind === "class"
+    ? classOf(example.label)
+    : example.kind === "score"
+    ? example.score
+    : flagsOf(example.columns, classOf, ids);
   const { ids: inputIds, typeIds } = example.pair === undefined
     ? tokenizer.wrap(plain(example.text).slice(0, room(tokenizer.wrap([]).ids.length)))
     : tokenizer.wrap(
       ...shortened(plain(example.text), plain(example.pair), room(tokenizer.wrap([], []).ids.length)),
     );
   return { inputIds, typeIds, label };
+}
+
+/** 1 for each class that the columns name, 0 for the others. */
+function flagsOf(
+  columns: Readonly<Record<string, string>>,
+  classOf: (name: string) => number,
+  ids: ReadonlyMap<string, number>,
+): readonly number[] {
+  const named = Object.entries(columns).flatMap(([name, value]) => {
+    if (ids.has(name) && (value === "1" || value === "0")) return value === "1" ? [ids.get(name)!] : [];
+    const isInList = value === "1" && !ids.has(`${name}: 1`);
+    return [classOf(isInList ? name : `${name}: ${value}`)];
+  });
+  return Array.from({ length: ids.size }, (_, id) => named.includes(id) ? 1 : 0);
 }
 
 /** The number of special tokens before a text: those that stay when the text is extended. */
@@ -145,7 +169,7 @@ function collated(rows: readonly LabelledRow[], pad: number): Batch {
     attentionMask: rows.map((row) => filled(row.inputIds.map(() => 1), 0)),
     ...rows.some((row) => row.typeIds.some((type) => type !== 0)) &&
       { tokenTypeIds: rows.map((row) => filled(row.typeIds, 0)) },
-    labels: rows.map((row) => typeof row.label === "number" ? row.label : filled(row.label, IGNORED)) as
+    labels: rows.map((row) => row.tagged ? filled(row.label as readonly number[], IGNORED) : row.label) as
       & readonly number[]
       & readonly (readonly number[])[],
   };

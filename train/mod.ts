@@ -98,7 +98,17 @@ export * from "./plan.ts";
 export * from "./plan_options.ts";
 export type { RowSize } from "./placeholder_rows.ts";
 export * from "./generated_scores.ts";
-export * from "./labelled_examples.ts";
+export {
+  type LabelledExample,
+  labelledExampleOf,
+  type LabelledKind,
+  labelledKindOf,
+  type LabelledOptions,
+  readLabelledExamples,
+  type Texts,
+} from "./labelled_examples.ts";
+export { type LabelledExamples, type LabelledFile, openLabelledExamples } from "./labelled_file.ts";
+export { labelNames } from "./labelled_names.ts";
 export * from "./labelled_rows.ts";
 export * from "./pair_truncation.ts";
 export * from "./seq2seq_rows.ts";

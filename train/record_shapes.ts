@@ -15,6 +15,7 @@
  * | `scored pair` | `sentence1`, `sentence2`, `score` | how near two texts are |
  * | `prompt/completion` | `prompt`, `completion` | a text and how it goes on |
  * | `label` | `text`, `label`, perhaps `pair` | a text, or two, and their class |
+ * | `labels` | `text`, `labels`, perhaps `pair` | a text, or two, and any number of classes |
  * | `score` | `text`, `score`, perhaps `pair` | a text, or two, and a number |
  * | `text` | `text` | a text, every token of which is learned |
  */
@@ -35,6 +36,7 @@ export const SHAPE_FIELDS = {
   "prompt/completion": ["prompt", "completion"],
   "label": ["text", "label"],
   "score": ["text", "score"],
+  "labels": ["text", "labels"],
   "text": ["text"],
 } as const;
 
@@ -100,7 +102,8 @@ export function checkShape(record: JsonlRecord, shape: RecordShape): void {
 export type FieldNames = Readonly<Record<string, string>>;
 
 /**
- * A record whose fields are renamed: under each name of `fields` stands the value of the field that it names.
+ * A record whose fields are renamed: under each name of `fields` stands the value of the field that it names. Several columns
+ * of labels are named with "+" between them, `{ labels: "toxic+insult" }`.
  *
  * @throws {TypeError} when a named field is missing.
  * @example
@@ -112,12 +115,16 @@ export type FieldNames = Readonly<Record<string, string>>;
  * ```
  */
 export function renamedRecord(record: JsonlRecord, fields: FieldNames): JsonlRecord {
-  const taken = new Set(Object.values(fields));
+  const sources = new Map(
+    Object.entries(fields).map(([name, source]) => [name, columnsOf(record, name, source)]),
+  );
+  const taken = new Set([...sources.values()].flat());
   const kept = Object.entries(record.value).filter(([name]) =>
     !taken.has(name) && !Object.hasOwn(fields, name)
   );
-  const renamed = Object.entries(fields).map(([name, source]) => {
-    if (!has(record, source)) {
+  const renamed = [...sources].map(([name, columns]) => {
+    for (const source of columns) {
+      if (has(record, source)) continue;
       throw typeError(
         "DATA_INVALID",
         `${showLocation(record)}: field "${source}", which is to be ${
@@ -125,9 +132,19 @@ export function renamedRecord(record: JsonlRecord, fields: FieldNames): JsonlRec
         }, is missing; the record has ${Object.keys(record.value).map(quoted).join(", ") || "no fields"}`,
       );
     }
-    return [name, record.value[source]] as const;
+    return [
+      name,
+      columns.length === 1
+        ? record.value[columns[0]!]
+        : Object.fromEntries(columns.map((source) => [source, record.value[source]])),
+    ] as const;
   });
   return { ...record, value: Object.fromEntries([...kept, ...renamed]) };
+}
+
+/** The fields that a name stands for: one, or those of several columns of labels. */
+function columnsOf(record: JsonlRecord, name: string, source: string): readonly string[] {
+  return name === "labels" && !has(record, source) ? source.split("+") : [source];
 }
 
 const has = (record: JsonlRecord, name: string): boolean =>

@@ -53,6 +53,7 @@ export function entriesOf(
   switch (shape) {
     case "label":
     case "score":
+    case "labels":
     case "tags":
       return [labelledEntry(record, shape, tokenizer)];
     case "preference":
@@ -85,12 +86,20 @@ function exampleEntry(
   };
 }
 
+const KINDS = { label: "class", score: "score", labels: "flags", tags: "tags" } as const;
+
+/** "toxic, tone: rude"; "none" where no column says anything. */
+function flagNames(columns: Readonly<Record<string, string>>): string {
+  const said = Object.entries(columns).filter(([, value]) => value !== "0");
+  return said.map(([name, value]) => value === "1" ? name : `${name}: ${value}`).join(", ") || "none";
+}
+
 function labelledEntry(
   record: JsonlRecord,
-  shape: "label" | "score" | "tags",
+  shape: keyof typeof KINDS,
   tokenizer: LabelTokenizer,
 ): Entry {
-  const example = labelledExampleOf(record, shape === "label" ? "class" : shape);
+  const example = labelledExampleOf(record, KINDS[shape]);
   const plain = (text: string): readonly number[] => tokenizer.encode(text, { addSpecialTokens: false });
   const { ids } = example.kind === "tags"
     ? tokenizer.wrap(example.words.flatMap(plain))
@@ -100,6 +109,8 @@ function labelledEntry(
     ? example.label
     : example.kind === "score"
     ? String(example.score)
+    : example.kind === "flags"
+    ? flagNames(example.columns)
     : example.tags.join(" ");
   return { texts, sizes: { all: ids.length, trained: 0 }, cut: () => texts, label };
 }

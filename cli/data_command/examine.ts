@@ -50,7 +50,7 @@ export async function examine(
   tokenizer: ExaminedTokenizer,
   options: EntryOptions & { readonly show: number; readonly limit?: number },
 ): Promise<Examined> {
-  const shaped = shapedBy(options, ["tags", "label", "score", ...EXAMPLE_SHAPES]);
+  const shaped = shapedBy(options, ["tags", "label", "score", "labels", ...EXAMPLE_SHAPES]);
   const sizes = new Map<string, number[]>();
   const found = {
     lengths: [] as number[],

@@ -1,10 +1,11 @@
 /** The task that labelled data set: the head to load a model with, and the names of its classes. */
 import type { Model } from "../../core/mod.ts";
 import { classNames, type Task } from "../../models/mod.ts";
-import { labelNames } from "../../train/mod.ts";
+import { type LabelledExample, readLabelledExamples, showLocation } from "../../train/mod.ts";
+import { type LabelsSeen, labelsSeen } from "../../train/labelled_names.ts";
 import { isEmbedding, type ObjectiveFlags } from "./objective_flags.ts";
 import { type DataFlags, labelsOf } from "../data.ts";
-import { labelledExamples, labelledKind, type RecordFlags } from "../record_shape.ts";
+import { labelledKind, labelledOptions, type RecordFlags } from "../record_shape.ts";
 import { rangeError } from "../../errors/error.ts";
 
 /**
@@ -33,19 +34,49 @@ export async function taskFor(
     const has = labelsOf(stored) === "scores" && classNames(stored).length === 1;
     return has ? undefined : { kind: "score" };
   }
-  const { limit: _, ...records } = flags;
-  const examples = [
-    ...await labelledExamples(flags),
-    ...flags.evalData === undefined ? [] : await labelledExamples({ ...records, data: flags.evalData }),
-  ];
-  const names = labelNames(examples);
-  const own = labelsOf(stored) === (kind === "class" ? "class" : "token") ? classNames(stored) : [];
+  const seen = labelsSeen();
+  await see(flags.data, flags, seen, flags.limit);
+  const same = seen.same();
+  if (flags.evalData !== undefined) await see(flags.evalData, flags, seen);
+  const names = seen.names();
+  const task = TASKS[kind];
+  const own = labelsOf(stored) === task.labels ? classNames(stored) : [];
   if (own.length > 0 && names.every((name) => own.includes(name))) return undefined;
-  if (names.length < 2) {
-    throw rangeError(
-      "DATA_INVALID",
-      `Cannot tell classes apart in ${flags.data}: all examples are "${names[0]}"`,
-    );
+  if (same !== undefined) {
+    throw rangeError("DATA_INVALID", `Cannot tell classes apart in ${flags.data}: ${saidOf(same)}`);
   }
-  return { kind: kind === "class" ? "classify" : "tag", names };
+  return { kind: task.kind, names };
+}
+
+/** The head for each kind of labels. */
+const TASKS = {
+  class: { kind: "classify", labels: "class" },
+  flags: { kind: "flag", labels: "flags" },
+  tags: { kind: "tag", labels: "token" },
+} as const;
+
+/** Sees the labels of a file, of at most so many rows. */
+async function see(
+  file: string,
+  flags: Omit<RecordFlags, "data">,
+  seen: LabelsSeen,
+  limit: number = Infinity,
+): Promise<void> {
+  let left = limit;
+  for await (const example of readLabelledExamples(file, labelledOptions(flags))) {
+    if (left-- <= 0) return;
+    seen.add(example);
+  }
+}
+
+/** "all examples are "good", from data.jsonl line 1 on". */
+function saidOf(example: LabelledExample): string {
+  const label = example.kind === "class"
+    ? `"${example.label}"`
+    : example.kind === "tags"
+    ? `"${example.tags[0]}"`
+    : "labelled alike";
+  return `all examples are ${label}${
+    example.at === undefined ? "" : `, from ${showLocation(example.at)} on`
+  }`;
 }

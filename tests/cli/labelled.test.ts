@@ -229,6 +229,73 @@ Deno.test("graft finetune tags words and scores texts", async () => {
   await assert.rejects(mixed, /Cannot read the scores of .*score\.jsonl with a bert whose head is for token/);
 });
 
+Deno.test("graft finetune learns several classes of a text, from a list or from columns of a table", async () => {
+  using folder = temporaryFolder();
+  const model = await freshFolder(folder.path, "bert_uncased");
+  const texts = Array.from({ length: 24 }, (_, i) => [WORDS[i % 6]!, WORDS[(i * 5 + 1) % 6]!] as const);
+  const listed = `${folder.path}/listed.jsonl`;
+  Deno.writeTextFileSync(
+    listed,
+    texts.map(([a, b]) =>
+      JSON.stringify({ text: `${a} ${b}`, labels: [a, b].filter((word) => word < "map") })
+    ).join("\n"),
+  );
+  const table = `${folder.path}/table.csv`;
+  Deno.writeTextFileSync(
+    table,
+    `words,animal,place\n${
+      texts.map(([a, b]) => `${a} ${b},${[a, b].some((word) => word < "map")},${a < "sea" ? "land" : "sky"}`)
+        .join("\n")
+    }\n`,
+  );
+  const flags = {
+    ...LEARN,
+    model,
+    method: "lora",
+    rank: 4,
+    maxSteps: 160,
+    epochs: 40,
+    learningRate: 0.01,
+  } as const;
+  const output = `${folder.path}/listed`;
+  const { evaluations } = await finetuned({ ...flags, data: listed, output });
+  const [first, last] = [evaluations[0]!, evaluations.at(-1)!];
+  assert.ok(
+    last.loss < 0.5 * first.loss && last["accuracy"]! >= 0.75,
+    `${first.loss} → ${last.loss} ${last["accuracy"]}`,
+  );
+  assert.deepEqual(JSON.parse(Deno.readTextFileSync(`${output}/task.json`)), {
+    kind: "flag",
+    names: ["cat", "dog"],
+  });
+  const again = await measured(model, listed, output);
+  close(again["loss"]!, last.loss);
+  assert.equal(again["accuracy"], last["accuracy"]);
+
+  const columns = `${folder.path}/columns`;
+  const fields = { text: "words", labels: "animal+place" };
+  const second = await finetuned({ ...flags, data: table, output: columns, fields });
+  assert.ok(second.evaluations.at(-1)!.loss < 0.5 * second.evaluations[0]!.loss);
+  assert.deepEqual(JSON.parse(Deno.readTextFileSync(`${columns}/task.json`)), {
+    kind: "flag",
+    names: ["animal", "place: land", "place: sky"],
+  });
+  const unknown = `${folder.path}/unknown.jsonl`;
+  Deno.writeTextFileSync(unknown, '{"text": "cat", "labels": ["cat"]}\n{"text": "cow", "labels": ["cow"]}\n');
+  const refused = await graft([
+    "evaluate",
+    "-m",
+    model,
+    "-a",
+    output,
+    "-d",
+    unknown,
+    "--backend",
+    "reference",
+  ]);
+  assert.match(refused.err, /unknown\.jsonl line 2: "cow" is none of the classes cat, dog/);
+});
+
 Deno.test("graft finetune trains a T5 on prompts and answers, without a limit of length", async () => {
   using folder = temporaryFolder();
   const model = await freshFolder(folder.path, "t5");

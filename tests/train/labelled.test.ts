@@ -34,6 +34,7 @@ import {
   predict,
   predictionScores,
   readLabelledExamples,
+  renamedRecord,
   type Rows,
   seq2seqRows,
   startTraining,
@@ -326,3 +327,60 @@ Deno.test("readLabelledExamples() reads each kind, and says what is wrong and wh
 function range(from: number, to: number): readonly number[] {
   return Array.from({ length: to - from }, (_, i) => from + i);
 }
+
+Deno.test("several classes come as a list, as columns, as a table's cells, and a column may have classes of its own", () => {
+  const at = { file: "a.csv", line: 3, unit: "row" } as const;
+  const columns = (labels: unknown) => {
+    const example = labelledExampleOf({ ...at, value: { text: "t", labels } }, "flags");
+    return example.kind === "flags" ? example.columns : undefined;
+  };
+  assert.deepEqual(columns(["rude", 3]), { rude: "1", 3: "1" });
+  assert.deepEqual(columns([]), {});
+  assert.deepEqual(columns('["rude"]'), { rude: "1" });
+  assert.deepEqual(columns({ rude: true, late: "0.0", tone: "kind", stars: 4 }), {
+    rude: "1",
+    late: "0",
+    tone: "kind",
+    stars: "4",
+  });
+  for (const wrong of ["rude", 3, {}, null]) {
+    assert.throws(
+      () => columns(wrong),
+      /^TypeError: a\.csv row 3: field "labels": expected a list of classes, or columns/,
+    );
+  }
+  assert.throws(
+    () => columns({ rude: null }),
+    /row 3: field "labels, rude": expected the name of a class .* but found null/,
+  );
+  assert.deepEqual(
+    renamedRecord({ ...at, value: { words: "t", rude: 1, late: 0 } }, { text: "words", labels: "rude+late" })
+      .value,
+    { text: "t", labels: { rude: 1, late: 0 } },
+  );
+  assert.throws(
+    () => renamedRecord({ ...at, value: { text: "t", rude: 1 } }, { labels: "rude+late" }),
+    /row 3: field "late", which is to be "labels", is missing/,
+  );
+});
+
+Deno.test("rows of several classes have 1 for each that is named, and names tell flags from classes of a column", () => {
+  const examples: readonly LabelledExample[] = [
+    { kind: "flags", text: "the dog", columns: { rude: "1", tone: "kind", stars: "1" } },
+    { kind: "flags", text: "the fox and the dog", columns: { rude: "0", tone: "cold", stars: "3" } },
+    { kind: "flags", text: "it", columns: {} },
+  ];
+  const names = labelNames(examples);
+  assert.deepEqual(names, ["rude", "stars: 1", "stars: 3", "tone: cold", "tone: kind"]);
+  const rows = labelledRows(examples, codec, { maxLength: 20, names });
+  assert.deepEqual(rows.batch!([0, 1, 2], pad).labels, [[1, 1, 0, 0, 1], [0, 0, 1, 1, 0], [0, 0, 0, 0, 0]]);
+  assert.deepEqual([...rows.targets as Uint32Array], [1, 1, 1]);
+  assert.throws(
+    () =>
+      labelledRows([{ kind: "flags", text: "it", columns: { tone: "warm" } }], codec, {
+        maxLength: 20,
+        names,
+      }),
+    /"tone: warm" is none of the classes rude, stars: 1/,
+  );
+});

@@ -44,14 +44,23 @@ export async function* csvRecords(
     }
   } catch (error) {
     const { code, records } = error as { code?: string; records?: number };
-    if (code?.startsWith("CSV_") !== true) throw error;
-    const reason = code === "CSV_QUOTE_NOT_CLOSED"
-      ? "a quote does not close before the end of the file"
-      : (error as Error).message;
+    if (code === undefined || records === undefined) throw error;
+    const reason = REASONS[code] ?? (error as Error).message;
     // The parser reads ahead of the rows that were taken, and counts the heading.
-    throw syntaxError("DATA_INVALID", `${file} row ${records ?? row + 1}: ${reason}`, { cause: error });
+    throw syntaxError("DATA_INVALID", `${file} ${records === 0 ? "heading" : `row ${records}`}: ${reason}`, {
+      cause: error,
+    });
   }
 }
+
+/** What is wrong, by the parser's codes. */
+const REASONS: Readonly<Record<string, string>> = {
+  CSV_QUOTE_NOT_CLOSED: "a quote does not close before the end of the file",
+  INVALID_OPENING_QUOTE:
+    "a quote stands inside a cell: put the whole cell in quotes, and each quote in it twice",
+  CSV_INVALID_CLOSING_QUOTE:
+    "something follows the quote that closes a cell: write quotes inside a cell twice",
+};
 
 function checkHeading(names: readonly string[], file: string): readonly string[] {
   const twice = names.find((name, i) => names.indexOf(name) !== i);

@@ -11,7 +11,7 @@ const AT_ONCE = 4096;
  * their digits; dates are ISO 8601.
  *
  * @throws {SyntaxError} when the file is no Parquet, or damaged.
- * @throws {TypeError} when a column holds bytes that are no text.
+ * @throws {TypeError} when a column holds bytes that are no text; the message names row and column.
  */
 export async function* parquetRecords(file: string): AsyncGenerator<JsonlRecord> {
   const [{ parquetMetadataAsync, parquetReadObjects }, { compressors }] = await Promise.all([
@@ -50,7 +50,14 @@ export async function* parquetRecords(file: string): AsyncGenerator<JsonlRecord>
     for (let rowStart = before; rowStart < end; rowStart += AT_ONCE) {
       const rowEnd = Math.min(end, rowStart + AT_ONCE);
       const rows = await read(() =>
-        parquetReadObjects({ file: source, metadata, rowStart, rowEnd, compressors })
+        parquetReadObjects({
+          file: source,
+          metadata,
+          rowStart,
+          rowEnd,
+          compressors,
+          parsers: { stringFromBytes },
+        })
       );
       for (const [i, row] of rows.entries()) {
         const line = rowStart + i + 1;
@@ -61,6 +68,15 @@ export async function* parquetRecords(file: string): AsyncGenerator<JsonlRecord>
       }
     }
     before = end;
+  }
+}
+
+/** The text, or the bytes where they are none, for whoever knows the row. */
+function stringFromBytes(bytes: Uint8Array | undefined): string | Uint8Array | undefined {
+  try {
+    return bytes && new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    return bytes;
   }
 }
 
@@ -87,7 +103,7 @@ function plain(cell: unknown, where: string, name: string): unknown {
   }
   if (cell instanceof Date) return cell.toISOString();
   if (cell instanceof Uint8Array) {
-    throw typeError("DATA_INVALID", `${where}: column "${name}" holds bytes that are no text`);
+    throw typeError("DATA_INVALID", `${where}: column "${name}" holds bytes that are not UTF-8`);
   }
   if (ArrayBuffer.isView(cell)) {
     return Array.from(cell as Uint8Array, (x) => plain(x, where, name));
