@@ -30,7 +30,7 @@ export async function servePeer(
 }
 
 /** Peak resident set of this process, as reported by Linux. */
-function peakResident(): number {
+export function peakResident(): number {
   const line = /VmHWM:\s+(\d+) kB/.exec(readFileSync("/proc/self/status", "utf8"));
   return Number(line?.[1] ?? 0) * 1024;
 }

@@ -10,6 +10,7 @@ import { nativeRows } from "./native.ts";
 import { ownSteps } from "./own_step.ts";
 import { productsOn, productTile } from "./products.ts";
 import { quantisedOn } from "./quantised.ts";
+import { ranks } from "./ranks.ts";
 import { start } from "./start.ts";
 import { steps } from "./steps.ts";
 
@@ -24,6 +25,7 @@ export const ROWS: readonly Row[] = [
   ...factorsOn("wasm"),
   ...generationOn("wasm"),
   ...gpuRows,
+  ...ranks,
   start,
   loadingOn("wasm"),
   ...growth,
