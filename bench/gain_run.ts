@@ -8,6 +8,7 @@ import { commandLineOf } from "../tuning/chosen_method.ts";
 import { UsageError } from "../tuning/usage_error.ts";
 import { writeConversations } from "../cli/compare/data.ts";
 import { finetuneResult } from "../cli/finetune/run.ts";
+import { CHUNK_TOKENS } from "../train/mod.ts";
 import { isNativeBuilt } from "../ops/native/mod.ts";
 import { OPTIONS, RATES, SETTINGS, SOURCES } from "./gain_settings.ts";
 
@@ -74,7 +75,15 @@ async function run(
     const { outcome, evaluations, seconds, trainable } = await finetuneResult({
       ...{ method, data, output, overwrite: true, backend: BACKEND, seed: SETTINGS.seed },
       ...{ learningRate: rate, schedule: "cosine", warmup: 0.1, weightDecay: 0, clip: 1, labelSmoothing: 0 },
-      ...{ maxSteps: steps, batchSize, accumulate: 1, epochs: 1, saveEvery: steps, keep: "last" },
+      ...{
+        maxSteps: steps,
+        batchSize,
+        accumulate: 1,
+        chunkTokens: CHUNK_TOKENS,
+        epochs: 1,
+        saveEvery: steps,
+        keep: "last",
+      },
       ...{ heldOut, splitSeed: 0, evalEvery: steps, rouge: 0, maxNewTokens: 1 },
       ...{ maxLength, longPrompts: "head", answers: "last" },
       ...OPTIONS[method],

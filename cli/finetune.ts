@@ -33,6 +33,7 @@ import { chosenFlags, type FinetuneFlags, OPTIMIZERS, SCHEDULES } from "./finetu
 import { dtypeFlag, modelFlags, precisionFlag } from "./load.ts";
 import { isTrainable, STANDARD_METHOD } from "../tuning/chosen_method.ts";
 import { FAMILIES } from "../methods/index.ts";
+import { CHUNK_TOKENS } from "../train/mod.ts";
 
 /** The names of all methods that train, by family. */
 function methodNames(): string {
@@ -184,6 +185,9 @@ export function trainingOptions(command: Command): Command {
     )
     .option("--batch-size <n>", "rows per pass", integer(), 2)
     .addOption(rare(option("--accumulate <n>", "passes per step", integer(), 4)))
+    .addOption(
+      rare(option("--chunk-tokens <n>", "computed at once; fewer take less memory", integer(), CHUNK_TOKENS)),
+    )
     .option("--epochs <n>", "passes over the data", integer(), 3)
     .option("--max-steps <n>", "stop after this many steps", integer())
     .addOption(rare(option("--packing", "several examples in a row instead of padding")))

@@ -6,7 +6,7 @@ import type { ExampleSizes, MicroBatch } from "./micro_batch.ts";
 import type { Rows } from "./rows.ts";
 
 /** Most tokens of a chunk, padding included, where nothing else is said. */
-export const CHUNK_TOKENS = 512;
+export const CHUNK_TOKENS = 2048;
 
 /**
  * Most tokens of a chunk by the lengths of its rows, which may be several texts in a batch, or have to stay together.
@@ -15,7 +15,7 @@ export const CHUNK_TOKENS = 512;
  * ```ts
  * import { mostTokens } from "@graft/peft/train";
  * import assert from "node:assert/strict";
- * assert.deepEqual([mostTokens({}), mostTokens({ textsInRow: 2 }), mostTokens({ together: true })], [512, 256, Infinity]);
+ * assert.deepEqual([mostTokens({}), mostTokens({ textsInRow: 2 }), mostTokens({ together: true })], [2048, 1024, Infinity]);
  * ```
  */
 export function mostTokens(

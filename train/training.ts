@@ -22,7 +22,7 @@ export interface TrainOptions {
   readonly accumulate?: number;
   /**
    * Most tokens of a chunk, padding included: micro-batches are cut into such chunks, whose gradients are summed in a fixed
-   * tree. Default 512. Rows that are compared with each other (`Rows.together`) stay together.
+   * tree. Default 2048. Rows that are compared with each other (`Rows.together`) stay together.
    */
   readonly chunkTokens?: number;
   /** The processes that train together. Default: this one alone. */

@@ -29,6 +29,7 @@ export function planOptions(
     learningRate: rateOf(flags),
     batching: batchingOf(flags, maxLength),
     accumulate: flags.accumulate,
+    chunkTokens: flags.chunkTokens,
     clip: flags.clip,
     labelSmoothing: flags.labelSmoothing,
     checkpointBlocks: flags.checkpointBlocks ?? false,

@@ -73,7 +73,8 @@ export function checkWork(
   options: Pick<TrainOptions, "batching" | "accumulate" | "chunkTokens">,
 ): void {
   if (size === 1) return;
-  const { batching, accumulate = 1, chunkTokens = mostTokens(rows) } = options;
+  const { batching, accumulate = 1 } = options;
+  const chunkTokens = mostTokens(rows, options.chunkTokens);
   const steps = planEpoch(rows, { batching, accumulate, chunkTokens, key: key(0) }, 0);
   const chunks = Math.max(...steps.map(({ microBatches }) => microBatches.length));
   if (chunks < size) {
@@ -81,9 +82,9 @@ export function checkWork(
       "INVALID_ARGUMENT",
       `Cannot share the work out to ${size} processes: a step has ${chunks} ${
         chunks === 1 ? "chunk" : "chunks"
-      } of at most ${chunkTokens} tokens; give a larger --batch-size or --accumulate ${
+      } of at most ${chunkTokens} tokens; give --accumulate ${
         Math.ceil(accumulate * size / chunks)
-      }, or start fewer processes`,
+      }, a larger --batch-size or a smaller --chunk-tokens, or start fewer processes`,
     );
   }
 }

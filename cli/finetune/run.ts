@@ -125,7 +125,11 @@ export async function finetuneResult(
       ...opened.backend.kernels !== undefined && { kernels: opened.backend.kernels },
     };
     await agreeOn(world, record, opened.backend);
-    checkWork(world, read.train, { batching: batchingOf(flags, maxLength), accumulate: flags.accumulate });
+    checkWork(world, read.train, {
+      batching: batchingOf(flags, maxLength),
+      accumulate: flags.accumulate,
+      chunkTokens: flags.chunkTokens,
+    });
     const loaded = memory(opened.backend).peak;
     const pad = padOf(tokenizer);
     using aim = await aimOf(flags, model);

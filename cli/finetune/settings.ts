@@ -12,6 +12,7 @@ import {
   adamw,
   adamw8bit,
   type Buckets,
+  CHUNK_TOKENS,
   constant,
   cosine,
   type EarlyStopping,
@@ -58,6 +59,7 @@ export interface FinetuneFlags
   readonly warmup: number;
   readonly batchSize: number;
   readonly accumulate: number;
+  readonly chunkTokens: number;
   readonly epochs: number;
   readonly maxSteps?: number;
   readonly packing?: true;
@@ -206,6 +208,7 @@ export function fingerprint(
     warmup: flags.warmup,
     "batch-size": flags.batchSize,
     accumulate: flags.accumulate,
+    "chunk-tokens": flags.chunkTokens === CHUNK_TOKENS ? null : flags.chunkTokens, // absent from earlier runs
     epochs: flags.epochs,
     "max-steps": flags.maxSteps ?? null,
     packing: flags.packing ?? false,

@@ -51,6 +51,7 @@ export function trainOptionsOf(
         : resident(optimizerOf(flags), params),
     batching: batchingOf(flags, maxLength),
     accumulate: flags.accumulate,
+    chunkTokens: flags.chunkTokens,
     epochs: flags.epochs,
     ...flags.maxSteps !== undefined && { maxSteps: flags.maxSteps },
     clip: flags.clip,

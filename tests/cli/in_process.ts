@@ -3,7 +3,7 @@ import process from "node:process";
 import { openData, rowLength } from "../../cli/data.ts";
 import { padOf } from "../../cli/finetune/evaluation.ts";
 import { openModel } from "../../cli/load.ts";
-import { heldOutLoss, type LossScale } from "../../train/mod.ts";
+import { CHUNK_TOKENS, heldOutLoss, type LossScale } from "../../train/mod.ts";
 import { runFinetune } from "../../cli/finetune/run.ts";
 import type { RunFlags } from "../../cli/finetune/run_flags.ts";
 import type { FinetuneFlags } from "../../cli/finetune/settings.ts";
@@ -17,7 +17,17 @@ export const DEFAULTS: Omit<FinetuneFlags, "method"> & { readonly heldOut: numbe
   longPrompts: "head",
   keep: "last",
   json: true,
-  ...{ warmup: 0, batchSize: 2, accumulate: 1, epochs: 1, maxSteps: 2, heldOut: 2, splitSeed: 0, seed: 1 },
+  ...{
+    warmup: 0,
+    batchSize: 2,
+    accumulate: 1,
+    epochs: 1,
+    maxSteps: 2,
+    heldOut: 2,
+    chunkTokens: CHUNK_TOKENS,
+    splitSeed: 0,
+    seed: 1,
+  },
   ...{ weightDecay: 0, clip: 1, labelSmoothing: 0, rouge: 0, maxNewTokens: 4 },
 };
 
