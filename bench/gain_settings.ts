@@ -107,6 +107,6 @@ export const REASONS: Readonly<Record<string, string>> = {
   "multitask-prompt-tuning": "rows at the entrance alone, and one task: the paper shares them among many",
   "context-prompt-tuning": "offsets of 20 tokens at the entrance, which stay within bounds",
   "llama-adapter":
-    "ten rows a block behind gates that start shut; the authors go through 52,000 texts five times",
+    "ten rows per block behind gates that start shut; the authors go through 52,000 texts five times",
   "loreft": "it edits 14 positions of the prompt; the summary's own tokens see them by attention alone",
 };

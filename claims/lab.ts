@@ -1,4 +1,4 @@
-/** Where claims about training are tried: the embedded model on generated conversations, a few dozen steps a run. */
+/** Where claims about training are tried: the embedded model on generated conversations, a few dozen steps per run. */
 import { type Adapter, dispose, graft, type Method, type Model } from "../core/mod.ts";
 import type { Tokenizer } from "../formats/tokenizer.ts";
 import { tune } from "../notebooks/tune.ts";

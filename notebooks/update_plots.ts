@@ -67,7 +67,7 @@ export interface Moved {
   readonly direction: number;
 }
 
-/** ΔM over ΔD, a panel a method, a line a layer through the steps at which it was looked at. */
+/** ΔM over ΔD, one panel per method, one line per layer through the steps at which it was looked at. */
 export function movedPlot(moved: readonly Moved[]): Shown {
   const methods = [...new Set(moved.map(({ method }) => method))];
   const rows = moved.map((m) => ({ ...m, series: `${m.method} ${m.layer}` }));

@@ -185,7 +185,7 @@ export function layout(
  * import { byteLength } from "@graft/peft/core";
  * import assert from "node:assert/strict";
  * assert.equal(byteLength("bf16", [4, 64]), 512);
- * assert.equal(byteLength("nf4", [4, 64]), 144); // half a byte an element, and a scale for each block of 64
+ * assert.equal(byteLength("nf4", [4, 64]), 144); // half a byte per element, and a scale for each block of 64
  * ```
  */
 export function byteLength(dtype: DType, shape: readonly number[]): number {

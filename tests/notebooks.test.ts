@@ -184,7 +184,7 @@ Deno.test("watched() leaves a gate's value and tells it", async () => {
 
 Deno.test("magnitudeAndDirection() tells growth from turning", () => {
   const matrix = (values: readonly number[]) => ({ rows: 1, columns: 2, values: Float32Array.from(values) });
-  // Twice as long; and turned by a right angle at the same length.
+  // Twice as long; then rotated by a right angle at the same length.
   assert.deepEqual(magnitudeAndDirection({ base: matrix([3, 4]), delta: matrix([3, 4]) }), {
     magnitude: 5,
     direction: 0,

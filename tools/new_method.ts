@@ -76,7 +76,7 @@ import { ones } from "../shared/initial.ts";
 export type ${type}Options = TargetOptions;
 
 /**
- * TODO what it is, in a sentence. Parameters: one vector a layer under its path, \`….q_proj.g\` [out].
+ * TODO what it is, in a sentence. Parameters: one vector per layer under its path, \`….q_proj.g\` [out].
  *
  * @throws {RangeError} when targets match nothing.
  * @example

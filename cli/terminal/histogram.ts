@@ -9,7 +9,7 @@ export function barOf(share: number, width: number): string {
 }
 
 /**
- * At most `most` bins of equal width from 0 on, each a line: from, to, bar, count. The width of a bin is 1, 2 or 5 times a
+ * At most `most` bins of equal width from 0 on, one per line: from, to, bar, count. The width of a bin is 1, 2 or 5 times a
  * power of ten.
  */
 export function histogram(lengths: readonly number[], most = 12, width = 40): string {

@@ -176,7 +176,7 @@ export const tinyLora: DefinedMethod<TinyLoraOptions> = defineMethod<TinyLoraOpt
     return { adapter };
   },
   cli: { rate: 1e-2, flags: ["rank", "dimension", "dropout", "targets"] },
-  published: { setting: "64 numbers a layer on q and v" },
+  published: { setting: "64 numbers per layer on q and v" },
 });
 
 /** B (Σ v_i P_i) A. */

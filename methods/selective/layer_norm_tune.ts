@@ -78,7 +78,7 @@ export const layerNormTune: DefinedMethod<LayerNormTuneOptions> = defineMethod<L
  * import { chosenNorms, freshModel, reference, smallConfig } from "@graft/peft";
  * import assert from "node:assert/strict";
  * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
- * assert.equal(chosenNorms(spec, {}).length, 2 * 2 + 1); // two a layer, and the last
+ * assert.equal(chosenNorms(spec, {}).length, 2 * 2 + 1); // two per layer, and the last
  * assert.equal(chosenNorms(spec, { norms: ["input_layernorm"] }).length, 2);
  * ```
  */

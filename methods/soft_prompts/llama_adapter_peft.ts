@@ -57,7 +57,7 @@ export function readLlamaAdapter(fields: PeftFields, family: string): LlamaAdapt
  * const { spec } = freshModel(smallConfig("llama"), { backend: reference(), key: 0 });
  * const { adapter_layers } = writeLlamaAdapter({ gates: "block", squash: "none" }, spec, "llama");
  * assert.equal(adapter_layers, 1);
- * assert.throws(() => writeLlamaAdapter({}, spec, "llama"), /one gate a block and no tanh/);
+ * assert.throws(() => writeLlamaAdapter({}, spec, "llama"), /one gate per block and no tanh/);
  * ```
  */
 export function writeLlamaAdapter(
@@ -70,7 +70,7 @@ export function writeLlamaAdapter(
   if (gates !== "block" || squash !== "none") {
     throw rangeError(
       "CANNOT_SAVE",
-      'Cannot save this llama-adapter for PEFT, which has one gate a block and no tanh: train it with gates "block" and squash "none"',
+      'Cannot save this llama-adapter for PEFT, which has one gate per block and no tanh: train it with gates "block" and squash "none"',
     );
   }
   return {

@@ -30,7 +30,7 @@ Deno.test("graft doctor tells backends, memory, time and disk by method", async 
   ]);
   for (const { fits, disk, memory, time } of runs) {
     assert.ok(fits && disk > 0 && memory > 0 && time.epoch > 0);
-    assert.equal(time.stepsPerEpoch, 3); // 18 rows, 8 a step
+    assert.equal(time.stepsPerEpoch, 3); // 18 rows, 8 per step
   }
   const text = await doctor("-m", model);
   assert.match(text, /^wasm +1 +[0-9.]+ +[0-9.]+ +[0-9.]+ +(\d+) of \1$/m);

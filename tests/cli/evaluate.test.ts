@@ -27,7 +27,7 @@ Deno.test("graft evaluate scores the first utterances, and a prompt with solved 
     assert.ok(Math.abs(baselines[name].rougeL - expected[i]!) < 1e-9, name);
   }
   assert.equal(examples, 2);
-  assert.equal(tokens, "tea sea".length + "sun".length + 2); // one token a letter, and the end token
+  assert.equal(tokens, "tea sea".length + "sun".length + 2); // one token per letter, and the end token
   assert.ok(Math.abs(perplexity - Math.exp(loss)) < 1e-9 * perplexity);
   assert.deepEqual(samples.map(({ reference }: { readonly reference: string }) => reference), [
     "tea sea",

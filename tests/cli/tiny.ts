@@ -12,7 +12,7 @@ export function temporaryFolder(): { readonly path: string } & Disposable {
   return { path, [Symbol.dispose]: () => Deno.removeSync(path, { recursive: true }) };
 }
 
-/** The golden Llama (37 tokens, context 64) with one token a letter and a chat template. */
+/** The golden Llama (37 tokens, context 64) with one token per letter and a chat template. */
 export function tinyModel(folder: string): string {
   const path = `${folder}/model`;
   Deno.mkdirSync(path);
@@ -52,7 +52,7 @@ export function tinyModel(folder: string): string {
   return path;
 }
 
-/** Prompts and completions, one JSON object a line. */
+/** Prompts and completions, one JSON object per line. */
 export function tinyData(folder: string, count = 12): string {
   const words = ["cat", "dog", "sun", "sea", "map", "tea"];
   const lines = Array.from({ length: count }, (_, i) => {

@@ -17,7 +17,7 @@ import {
   ranOf,
 } from "./mpirun.ts";
 
-/** Four chunks a step: two rows in each of four micro-batches. */
+/** Four chunks per step: two rows in each of four micro-batches. */
 const RUN = ["--batch-size", "2", "--accumulate", "4", "--held-out", "3", "--eval-every", "2", "--rank", "2"];
 
 for (const launcher of LAUNCHERS) {

@@ -1,4 +1,4 @@
-/** Imports modules one after the other, and says which one failed: the blocks of a document, in their order. */
+/** Imports the blocks of a document as modules, in order, and says which one failed. */
 for (const path of Deno.args) {
   try {
     await import(`file://${path}`);

@@ -22,7 +22,7 @@ export function f32(bytes: Uint8Array): Float32Array {
 export const inFolder = (run: (folder: string) => void | Promise<void>): Promise<void> =>
   inPlainFolder((folder) => run(`${folder}/`));
 
-/** All pieces one after the other; each is copied before the next is asked for. */
+/** All chunks one after the other; each is copied before the next is asked for. */
 export function joined(pieces: Iterable<Uint8Array>): Uint8Array {
   const bytes: number[] = [];
   for (const piece of pieces) for (const byte of piece) bytes.push(byte);

@@ -123,7 +123,7 @@ for (const dtype of TYPES) {
           }
         }
         assert.deepEqual([...ours.keys()].sort(), [...theirs.keys()].sort());
-        // torch sums a mean in an order that depends on its vector width: the offset's last bit may differ, and what it is in.
+        // torch sums a mean in an order that depends on its vector width: the offset's last bit may differ, and so may whatever contains it.
         const [our, their] = [offsetsOf(ours), offsetsOf(theirs)];
         assertClose(our, their, 2e-7, "nested offsets");
       });

@@ -61,7 +61,7 @@ async function numbers(t: Tensor): Promise<Float32Array> {
 const logitsOf = (model: Model, batch: Batch): Promise<Float32Array> =>
   numbers(scope((): Synchronous<Tensor> => forward(model, batch).logits));
 
-/** Rows of the tokens that are no padding: what padding itself computes is nobody's business. */
+/** Rows of the tokens that are no padding: what padding itself computes does not matter. */
 function real(values: Float32Array, batch: Batch, name: string): readonly number[] {
   const mask = /text|score|flags|t5/.test(name) ? undefined : batch.attentionMask!.flat();
   if (mask === undefined) return [...values];

@@ -131,7 +131,7 @@ function projectFor(name: string): string {
       "console.log(fileURLToPath(folder));\n",
   );
   writeFileSync(`${to}/train.jsonl`, `${JSON.stringify(EXAMPLE)}\n`.repeat(4));
-  // Deno waits a day before it trusts a release, which is no use here.
+  // Deno waits a day before it trusts a release, which does not help here.
   if (name.startsWith("Deno")) writeFileSync(`${to}/deno.json`, JSON.stringify({ minimumDependencyAge: 0 }));
   else writeFileSync(`${to}/package.json`, JSON.stringify({ private: true, type: "module" }));
   return to;

@@ -43,7 +43,7 @@ import { logitsOf } from "../support/law_numbers.ts";
 import { trained } from "../support/subject.ts";
 import { tinyGpt2, tinyLlama, tinyT5 } from "../support/tiny_models.ts";
 
-/** A letter a token; 10 ends a text. */
+/** One token per letter; 10 ends a text. */
 const codec: TextCodec = {
   encode: (text) => [...text].map((letter) => letter.charCodeAt(0) - 97),
   decode: (ids) => ids.map((id) => String.fromCharCode(97 + id)).join(""),

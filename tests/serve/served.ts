@@ -31,7 +31,7 @@ export interface Served {
   alone(adapter: string | null, prompt: readonly number[], maxNewTokens: number): Promise<string>;
 }
 
-/** Runs `f` on a service of a golden Llama (37 tokens, a letter each, context 64) under adapters "low" and "soft". */
+/** Runs `f` on a service of a golden Llama (37 tokens, one letter each, context 64) under adapters "low" and "soft". */
 export async function served(
   f: (served: Served) => Promise<void>,
   options: Partial<EngineOptions & Service> = {},

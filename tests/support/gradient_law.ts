@@ -91,7 +91,7 @@ export async function everyLeafHasAGradient(
   assert.deepEqual(idle, [], "reasons that no leaf needs");
 }
 
-/** A method that a family has no place for says so at init, or a gate over a text in the pass, of a head that reads one state a text. */
+/** A method that a family has no place for says so at init, or a gate over a text in the pass, of a head that reads one state per text. */
 const isRefusal = (error: unknown, fits: boolean): error is RangeError | TypeError =>
   fits
     ? error instanceof RangeError && error.message.startsWith("Cannot gate the ")

@@ -24,7 +24,7 @@ export const ENDS: TargetOptions = {
   targets: (place) => place.kind === "embedding" && place.role === "token" || place.kind === "head",
 };
 
-/** The sum over targets of a number a layer, as what trains. */
+/** The sum over the targeted layers of what one layer trains. */
 export function each(
   options: TargetOptions,
   f: (inFeatures: number, outFeatures: number, place: MatrixPlace) => number,
@@ -52,7 +52,7 @@ export function laws(
   });
 }
 
-/** Sums over the linear layers of the blocks, of whose outputs, inputs and bias a number is made. */
+/** Sums over the linear layers of the blocks of a number made of outputs, inputs and bias. */
 export function eachOfBlocks(
   model: Model,
   n: (outFeatures: number, inFeatures: number, bias: boolean) => number,

@@ -131,7 +131,7 @@ export const ROBERTA_LARGE_LAYERS: Spec = attentionLayers(layers(24, "layer"), 1
 /** One layer of 768 by 768. */
 export const ONE_LAYER: Spec = { ...ROBERTA_BASE_LAYERS, linears: ROBERTA_BASE_LAYERS.linears.slice(0, 1) };
 
-/** A spec of parts of BART-large: attentions of 16 heads, 64 wide, and a feed-forward part a block. */
+/** A spec of parts of BART-large: attentions of 16 heads, 64 wide, and one feed-forward part per block. */
 export const BART_LARGE_PARTS: Spec = {
   ...attentionLayers([], 1024),
   attentions: (["encoder.self", "decoder.self", "decoder.cross"] as const).flatMap((kind) =>

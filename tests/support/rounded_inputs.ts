@@ -1,5 +1,5 @@
 /**
- * Inputs rounded as llama.cpp rounds them: it multiplies a matrix stored as q8_0 by inputs that it stores as q8_0 first (8 bits a
+ * Inputs rounded as llama.cpp rounds them: it multiplies a matrix stored as q8_0 by inputs that it stores as q8_0 first (8 bits per
  * number, one f16 scale for 32). Here inputs are f32 unless this asks otherwise.
  */
 import { castTo, graft, type LinearMap, lookup, type Method, type Model, Tensor } from "../../core/mod.ts";

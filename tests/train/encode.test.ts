@@ -3,7 +3,7 @@ import { encodeExample } from "../../train/encode.ts";
 import type { ExampleTokenizer } from "../../train/example_tokenizer.ts";
 import type { Example } from "../../train/examples.ts";
 
-/** One token a character; bos is 1, eos 2; the template writes the characters « and » around messages. */
+/** One token per character; bos is 1, eos 2; the template writes the characters « and » around messages. */
 const tokenizer: ExampleTokenizer = {
   eos: 2,
   encode(text, { addSpecialTokens = true } = {}) {

@@ -1,4 +1,4 @@
-/** Planned seconds against the sum over a whole epoch that a backend really computes, where a call costs a second an element. */
+/** Planned seconds against the sum over a whole epoch that a backend really computes, where a call costs one second per element. */
 import assert from "node:assert/strict";
 import { adapt, dispose, graft, type Method } from "../../core/mod.ts";
 import { shapesOn } from "../../core/trees/shapes_on.ts";
@@ -29,7 +29,7 @@ const plain: PlanOptions = {
 };
 const heldOut = rowsOf([20, 11, 9, 16, 30]);
 
-/** A second an element of every operand. */
+/** One second per element of every operand. */
 const elements = (sizes: readonly string[]): number =>
   sizes.reduce(
     (sum, one) => sum + one.slice(1, -1).split(",").reduce((n, axis) => n * Number(axis || 1), 1),

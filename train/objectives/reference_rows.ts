@@ -46,7 +46,7 @@ export async function withReference<R extends Rows & Pick<PreferenceRows, "batch
     readonly world?: World;
     /** Awaited between batches with the number of pairs that are done; throwing aborts the work. */
     between?(done: number): void | Promise<void>;
-    /** Default: in memory, 4 bytes a token. */
+    /** Default: in memory, 4 bytes per token. */
     readonly store?: ReferenceStore;
   },
 ): Promise<R> {

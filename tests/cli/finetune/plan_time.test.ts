@@ -70,7 +70,7 @@ Deno.test("graft finetune --plan measures the time of all steps and evaluations"
   }
   const { time, disk } = JSON.parse(printed);
   assert.equal(time.backend, "reference");
-  assert.deepEqual([time.stepsPerEpoch, time.steps, time.evaluations], [2, 4, 3]); // 16 rows, 8 a step
+  assert.deepEqual([time.stepsPerEpoch, time.steps, time.evaluations], [2, 4, 3]); // 16 rows, 8 per step
   assert.ok(time.step > 0 && time.evaluation > 0 && disk > 0);
   assert.ok(Math.abs(time.total - 4 * time.step - 3 * time.evaluation) < 1e-9);
 });

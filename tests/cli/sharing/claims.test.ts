@@ -1,4 +1,4 @@
-/** Claims of points: one holder at a time among many processes, the dead replaced, clocks of no account. */
+/** Claims of points: one holder at a time among many processes, the dead replaced, clocks ignored. */
 import assert from "node:assert/strict";
 import { type Claim, type Claims, openClaims, type PointStatus } from "../../../cli/sharing/claims.ts";
 import { timeOf } from "../../../cli/sharing/heartbeat.ts";
@@ -112,7 +112,7 @@ Deno.test("a process elsewhere holds its point while its signs of life are young
   const claim = `${folder.path}/p.0.json`;
   const clock = Date.now;
   try {
-    // What a machine's own clock says is of no account.
+    // What a machine's own clock says is ignored.
     for (const skew of [-86_400_000, 0, 86_400_000]) {
       Date.now = () => clock() + skew;
       Deno.utimeSync(claim, now - 7200, now - 7200);

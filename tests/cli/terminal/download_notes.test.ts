@@ -1,4 +1,4 @@
-/** What a download says: a line a tenth, nothing of what is there already. */
+/** What a download says: one line per tenth, nothing of what is there already. */
 import assert from "node:assert/strict";
 import { downloadNotes } from "../../../cli/terminal/download_notes.ts";
 

@@ -7,9 +7,9 @@ import { assertNoLeak } from "../../support/assert.ts";
 import { tinyGpt2, tinyLlama } from "../../support/tiny_models.ts";
 
 // Llama: 2 layers of width 12, 4 heads of 4, 2 kv heads, inner 10; 11 tokens, head apart. By hand:
-// a layer 12·16 + 2·12·8 + 16·12 + 3·12·10 + 2·12 = 960; 2 · 960 + 12 + 2 · 11 · 12 = 2196.
+// each layer has 12·16 + 2·12·8 + 16·12 + 3·12·10 + 2·12 = 960; 2 · 960 + 12 + 2 · 11 · 12 = 2196.
 const LLAMA = 2196;
-// GPT-2: 3 heads of 4, inner 14, 32 positions, tied head. A layer 12·36 + 36 + 12·12 + 12 + 12·14 + 14 + 14·12 + 12 + 4·12
+// GPT-2: 3 heads of 4, inner 14, 32 positions, tied head. Each layer has 12·36 + 36 + 12·12 + 12 + 12·14 + 14 + 14·12 + 12 + 4·12
 // = 1034; 2 · 1034 + 24 + 11 · 12 + 32 · 12 = 2608.
 const GPT2 = 2608;
 

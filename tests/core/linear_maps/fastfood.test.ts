@@ -75,7 +75,7 @@ Deno.test("seededFastfood() of wasm is the composition, forwards and backwards, 
       for (const t of [...one, ...three, ...expected]) t.storage.free();
     };
     await fc.assert(fc.asyncProperty(CASES, check), { numRuns: 25 });
-    // As large as a projection of SmolLM2: 128 pieces, 32 tasks that collect.
+    // As large as a projection of SmolLM2: 128 blocks, 32 tasks that collect.
     await check({ d: 1000, size: 331_776, block: 524_288, seed: 7 });
   } finally {
     single.close();

@@ -1,4 +1,4 @@
-/** Reading a text in pieces on a cache gives the logits of reading it at once. */
+/** Reading a text in chunks on a cache gives the logits of reading it at once. */
 import fc from "fast-check";
 import { type Cache, forward, keep, type Model, read } from "../../../core/mod.ts";
 import { loadModel } from "../../../io/load_model.ts";
@@ -8,7 +8,7 @@ import { GOLDEN } from "../../support/golden.ts";
 
 type Rows = readonly (readonly number[])[];
 
-/** Logits [b, t, v] of rows read piece by piece, joined along t. */
+/** Logits [b, t, v] of rows read chunk by chunk, joined along t. */
 async function inPieces(
   model: Model,
   ids: Rows,
@@ -68,7 +68,7 @@ for (const backendName of ALL_BACKENDS) {
                 : ids.map((row, b) => row.map((_, t) => b === 1 && t < left ? 0 : 1));
               const whole = await inPieces(model, ids, mask, []);
               const pieces = await inPieces(model, ids, mask, cuts);
-              // A query on padding sees nothing real: what it gives is of no account.
+              // A query on padding sees nothing real: its result does not matter.
               const v = whole.length / (2 * columns.length);
               const hidden = (n: number): boolean => mask?.flat()[Math.floor(n / v)] === 0;
               // 1e-5: shapes of products, and with them the order of f32 sums, differ.

@@ -126,7 +126,7 @@ Deno.test("quantize() stores embeddings as asked, and weightBytes() adds what th
   }
   assert.equal(dtypes.get("f16"), 2 * 37 * 24);
   assert.equal(dtypes.get("f32"), 4 * 5 * 24); // five norms
-  // Per layer: n/2 bytes of codes, a byte a block of 64 padded to 4, one f32 a 256 of them, one f32.
+  // Per layer: n/2 bytes of codes, one byte per block of 64, padded to 4, one f32 per 256 of those, one f32.
   const layer = (n: number): number => n / 2 + 4 * Math.ceil(Math.ceil(n / 64) / 4) + 4 + 4;
   const sizes = [24 * 24, 12 * 24, 12 * 24, 24 * 24, 28 * 24, 28 * 24, 24 * 28];
   const expected = 2 * sizes.reduce((sum, n) => sum + layer(n), 0);

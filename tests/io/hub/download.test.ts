@@ -199,7 +199,7 @@ Deno.test("download() starts over when the server knows no ranges or answers wit
       () => new Response(weights.slice()),
     ];
     hub.intercept = (path) => path === "model.safetensors" ? answers.shift()!() : undefined;
-    // One attempt a call, which waits for nothing.
+    // One attempt per call, without a wait.
     for (let call = 1; call < 6; call++) {
       await assert.rejects(download("org/small", { ...hub, attempts: 1 }), /call again to go on from there/);
     }

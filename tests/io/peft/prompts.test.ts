@@ -281,8 +281,8 @@ Deno.test("LLaMA-Adapter's folders are refused where PEFT computes something els
       model.dispose();
     };
     const theirs = { gates: "block", squash: "none" } as const;
-    await refused("llama_lora/base", { ...theirs, gates: "heads" }, /one gate a block and no tanh/);
-    await refused("llama_lora/base", { ...theirs, squash: "tanh" }, /one gate a block and no tanh/);
+    await refused("llama_lora/base", { ...theirs, gates: "heads" }, /one gate per block and no tanh/);
+    await refused("llama_lora/base", { ...theirs, squash: "tanh" }, /one gate per block and no tanh/);
     await refused(
       "peft_folders/bases/gpt2",
       theirs,

@@ -23,7 +23,7 @@ import {
 import { T5_BASE, t5Of } from "../../support/published_shapes.ts";
 import { tinyLlama } from "../../support/tiny_models.ts";
 
-/** 2 k (d + r) + r + d an adapter, n³ once. */
+/** 2 k (d + r) + r + d per adapter, n³ once. */
 const compacted = (adapters: number, r: number, n: number, k: number): number =>
   adapters * (2 * k * (WIDTH + r) + r + WIDTH) + n ** 3;
 methodLaws("compacter()", {

@@ -21,7 +21,7 @@ methodLaws("phmAdapter()", {
   method: just(phmAdapter({ reduction: 4, dimension: 3 })),
   atInit: "other",
   merges: "no",
-  // in · out / n + out + n³ a layer of which there are two.
+  // in · out / n + out + n³ for each of two layers.
   counts: () => added(2 * LAYERS * (2 * (WIDTH * 3 / 3 + 27) + 3 + WIDTH)),
 });
 

@@ -112,7 +112,7 @@ methodLaws("s4()", {
   atInit: "other",
   merges: "no",
   unlikeDifferences: (path) => path.includes(".adapter.") && path.includes(".down."), // before the ReLU's corner
-  // 450 a block: 225 for r (2 d + 1) + d and for LoRA's r; biases first, then half of the rest each.
+  // 450 per block: 225 for r (2 d + 1) + d and for LoRA's r; biases first, then half of the rest each.
   counts: ({ spec }) => {
     const per = (role: string): number =>
       sum(

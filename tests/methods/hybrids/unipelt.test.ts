@@ -84,7 +84,7 @@ publishedCount("unipelt() of BERT-base has 1.29 %, without LoRA and gates 0.985 
   assert.equal(ap, 1_078_848);
   assert.equal((100 * ap / base).toFixed(3), "0.985");
   assert.equal(trainableOf(BERT_BASE, unipelt({ prefix: rows, lora: "none" })), ap + 12 * 2 * 769);
-  // Four gates of 769 a block, and 1,373,760 for the parts.
+  // Four gates of 769 in each block, and 1,373,760 for the parts.
   const classifying = bertOf(768, 12, 30_522, "BertForSequenceClassification");
   assert.equal(trainableOf(classifying, unipelt({ prefix: rows })), 1_373_760 + 36_912);
 });

@@ -1,4 +1,4 @@
-/** onOriginal() puts adapters of prepared bases on the base that everyone has. */
+/** onOriginal() moves adapters of prepared bases onto the original base. */
 import assert from "node:assert/strict";
 import { dispose, graft, leaves, memory, merge } from "../../../core/mod.ts";
 import { saveAdapter } from "../../../io/save_adapter.ts";

@@ -7,7 +7,7 @@ import { TARGETS } from "../../support/golden_method.ts";
 import { ALL, each, laws } from "../../support/linear_laws.ts";
 import { onCodes } from "../../support/on_codes.ts";
 
-/** n (r + min) in a layer; shared are r min + max n r of the largest sizes. */
+/** n (r + min) in each layer; shared are r min + max n r of the largest sizes. */
 const randLoraCount = (r: number, options: TargetOptions) => (model: Model): Partial<Counts> => {
   const terms = (min: number): number => Math.ceil(min / r);
   const { trainable } = each(options, (i, o) => terms(Math.min(i, o)) * (r + Math.min(i, o)))(model);

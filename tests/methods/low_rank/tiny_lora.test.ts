@@ -110,7 +110,7 @@ for (const backendName of ALL_BACKENDS) {
     ));
 }
 
-/** u for each v; stored are r (in + out) + u r² a layer beside them. */
+/** u for each v; stored are r (in + out) + u r² per layer beside them. */
 const tinyCount =
   (u: number, vectors: (layers: number) => number, options: TargetOptions) => (model: Model) => {
     const places = chooseTargets(model.spec, options).map(sizesOf);

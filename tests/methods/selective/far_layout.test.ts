@@ -35,7 +35,7 @@ Deno.test("reconfigure() computes the same outputs, restore() is its inverse, ab
               add(matmul(x, part.weight, { transposeB: true }), part.bias!)
             );
             const side = concat(parts, 1); // [3, out]
-            const order = concat([0, 1, 2].map(() => reshape(split.order, [1, out])), 0); // a copy a row
+            const order = concat([0, 1, 2].map(() => reshape(split.order, [1, out])), 0); // one copy per row
             const back = restore(split);
             const y = add(matmul(x, weight, { transposeB: true }), bias);
             return {

@@ -105,7 +105,7 @@ async function assertSteps(
   const stateBytes = moments.bytes().resident;
   const trained = maskSize(mask) +
     mask.whole.reduce((n, path) => n + (lookup(model.weights, path) as Tensor).size, 0);
-  assert.equal(stateBytes, 2 * 4 * trained); // two f32 moments an element of the mask
+  assert.equal(stateBytes, 2 * 4 * trained); // two f32 moments per element of the mask
   for (let step = 1; step <= 3; step++) {
     const adapter = { method, params: params.tree };
     const { loss, grads } = await lossAndGrad(model, adapter, batch);

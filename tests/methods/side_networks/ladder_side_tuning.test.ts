@@ -105,7 +105,7 @@ Deno.test("ladderSideTuning() keeps a fraction for each layer of what backpropag
     };
     // A quarter of the widths, and one state of the backbone's own width; but a trained layer keeps its input too.
     const [side, through] = [perLayer(ladderSideTuning({ reduction: 4 })), perLayer(lora({ rank: 1 }))];
-    assert.ok(side < 0.6 * through, `${side} of ${through} bytes a layer`);
+    assert.ok(side < 0.6 * through, `${side} of ${through} bytes per layer`);
   }));
 
 Deno.test("ladderSideTuning() starts from weights that are given, the rest as layers start", () =>

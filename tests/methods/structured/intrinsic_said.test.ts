@@ -231,7 +231,7 @@ Deno.test("intrinsicSaid() with a scale for each layer has room for the paper's 
     assert.deepEqual([...found.keys()].sort(), names.sort());
     assert.ok([...found.values()].every((size) => size === 1));
     dispose(adapter.params);
-    // 5 tensors of the embeddings, 16 a block, 4 of the head.
+    // 5 tensors of the embeddings, 16 of each block, 4 of the head.
     const tensors = 5 + 16 * layers + 4;
     if (dimension < tensors) {
       assert.throws(() => adapt(model, intrinsicSaid({ dimension })), {

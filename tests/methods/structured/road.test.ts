@@ -7,7 +7,7 @@ import { TARGETS } from "../../support/golden_method.ts";
 import { ALL, each, laws, TABLE } from "../../support/linear_laws.ts";
 
 laws("road()", road(ALL), each(ALL, (_, o) => o));
-laws("road() of two numbers a row", road({ variant: 2 }), each({}, (_, o) => 2 * o));
+laws("road() of two numbers per row", road({ variant: 2 }), each({}, (_, o) => 2 * o));
 laws("road() of four, on the embedding", road({ ...TABLE, variant: 4 }), each(TABLE, (_, o) => 4 * o));
 laws(
   "road() in groups, random",

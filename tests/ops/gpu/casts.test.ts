@@ -58,7 +58,7 @@ gpuTest("gatherRows() of gpu decodes rows of every dtype", () =>
     }
   }));
 
-/** Casts after clearing the target: padding bytes are nobody's, and both backends may leave them alone. */
+/** Casts after clearing the target: padding bytes have no meaning, and both backends may leave them alone. */
 const clean: Run = (k, [x], [y]) => {
   k.upload(y!.raw, new Uint8Array(byteLength(y!.dtype, y!.shape)));
   k.cast(x!, y!);

@@ -12,13 +12,13 @@ const FLUSHED = 1.2e-38;
 /** Moves, comparisons, random bits, decoded codes: the same numbers. */
 export const EXACT: Tolerance = { relative: 0 };
 
-/** One rounded operation an element. */
+/** One rounded operation per element. */
 export const ROUNDED: Tolerance = { relative: 3e-7, absolute: FLUSHED };
 
 /** a^b by e^(b log a): the rounding of b log a, at most 40 in these tests, becomes relative. */
 export const POWER: Tolerance = { relative: 1e-5, absolute: FLUSHED };
 
-/** Sums of f32 products in another order: 2^-24 a term in the worst case, its root in practice. */
+/** Sums of f32 products in another order: 2^-24 per term in the worst case, its root in practice. */
 export const summed = (terms: number): Tolerance => ({
   relative: 1e-6,
   floor: 1,
@@ -27,7 +27,7 @@ export const summed = (terms: number): Tolerance => ({
 
 /**
  * Sums of products of f16 numbers of at most 1: both factors, their product and the sums of four round at 2^-11, which adds up
- * to 2^-9 a term in the worst case; errors of either sign leave its root, of which six are allowed.
+ * to 2^-9 per term in the worst case; errors of either sign leave its root, of which six are allowed.
  */
 export const summedHalf = (terms: number): Tolerance => ({
   relative: 0,

@@ -155,7 +155,7 @@ Deno.test("rope() equals transformers' Llama rotation, and its inverse undoes it
   close(values(out), y!.data, ROUNDING);
   backend.rope(out, load(cos!), load(sin!), true, back);
   close(values(back), x!.data, 4 * ROUNDING);
-  // Tables a batch: the second batch takes the angle of the row after the first t rows.
+  // One table per batch: the second batch takes the angle of the row after the first t rows.
   const angles = [0, 0, 0, Math.PI / 2, Math.PI, 0];
   const tables = [Math.cos, Math.sin].map((f) => operand([2, 3, 1], angles.map(f)));
   const turned = blank([2, 3, 1, 2]);

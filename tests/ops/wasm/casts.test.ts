@@ -136,7 +136,7 @@ Deno.test("cast() of wasm refuses to write K-quants and broken blocks", () =>
     assert.throws(cast("q4_0", [33]), RangeError);
   }));
 
-/** Casts after clearing the target: padding bytes are nobody's, and both backends may leave them alone. */
+/** Casts after clearing the target: padding bytes have no meaning, and both backends may leave them alone. */
 function clean(
   k: Parameters<Parameters<typeof compare>[5]>[0],
   x: Parameters<typeof k.cast>[0],

@@ -1,4 +1,4 @@
-/** The Walsh–Hadamard kernel of wasm against the reference: sizes on both sides of a piece, numbers that are none. */
+/** The Walsh–Hadamard kernel of wasm against the reference: sizes on both sides of a block, numbers that are not finite. */
 import * as fc from "fast-check";
 import { f32, random } from "../kernel_operands.ts";
 import { compare, withBackends } from "./compare.ts";

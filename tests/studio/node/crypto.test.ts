@@ -1,4 +1,4 @@
-/** SHA-256 beside Node's own, in any pieces. */
+/** SHA-256 beside Node's own, fed in chunks of any size. */
 import assert from "node:assert/strict";
 import { createHash as real } from "node:crypto";
 import fc from "fast-check";
