@@ -249,6 +249,13 @@ export async function embeddingForm(folder: string): Promise<Partial<EmbeddingFo
       `Cannot load ${folder}: do_lower_case of sentence_bert_config.json is not supported`,
     );
   }
+  const prompts = fields(general["prompts"]) as Readonly<Record<string, string>>;
+  if (pooling["include_prompt"] === false && Object.values(prompts).some((text) => text !== "")) {
+    throw rangeError(
+      "FILE_UNSUPPORTED",
+      `Cannot load ${folder}: a pooling that leaves prompts out, "include_prompt": false is not supported`,
+    );
+  }
   const most = [transformer["max_seq_length"], tokenizer["model_max_length"]].find((n) =>
     typeof n === "number"
   );
@@ -256,7 +263,7 @@ export async function embeddingForm(folder: string): Promise<Partial<EmbeddingFo
   return {
     pooling: poolingOf(folder, pooling),
     normalize: kinds.some(({ kind }) => kind === "Normalize"),
-    prompts: fields(general["prompts"]) as Readonly<Record<string, string>>,
+    prompts,
     ...typeof name === "string" && { defaultPrompt: name },
     ...typeof most === "number" && { maxLength: most },
   };

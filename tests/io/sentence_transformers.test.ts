@@ -36,8 +36,12 @@ interface Cases {
   readonly scores: readonly number[];
   readonly losses: readonly {
     readonly name: string;
+    readonly model: "bert" | "llama";
     readonly loss: number;
+    /** Of the token table. */
     readonly gradient: readonly number[];
+    /** Of the second matrix of the last block's feed-forward part. */
+    readonly last: readonly number[];
   }[];
   readonly queries: readonly string[];
   readonly corpus: readonly string[];
@@ -48,14 +52,15 @@ interface Cases {
 
 const FOLDER = `${GOLDEN}sentence_transformers_folders`;
 const cases: Cases = JSON.parse(readFileSync(`${GOLDEN}sentence_transformers_folders/cases.json`, "utf8"));
-const load = (name: "bert" | "llama") => loadEmbedder(`${FOLDER}/${name}`, { backend: reference() });
+const load = (name: "bert" | "roberta" | "llama") =>
+  loadEmbedder(`${FOLDER}/${name}`, { backend: reference() });
 
 function assertVectors(found: readonly Float32Array[], expected: readonly (readonly number[])[]): void {
   assert.equal(found.length, expected.length);
   found.forEach((vector, i) => assertClose(vector, expected[i]!, 1e-5, `vector ${i}`));
 }
 
-for (const name of ["bert", "llama"] as const) {
+for (const name of ["bert", "roberta", "llama"] as const) {
   Deno.test(`${name} gives sentence-transformers' vectors, also when it is saved again`, async () => {
     const embedder = await load(name);
     assertVectors(await embedTexts(embedder, cases.texts, { batchSize: 4 }), cases.vectors[name]!);
@@ -83,6 +88,10 @@ Deno.test("a prompt stands before each text, and one that there is not is refuse
     /Cannot use the prompt "title": the model has "document", "query"/,
   );
   bert.dispose();
+  const roberta = await load("roberta");
+  assert.deepEqual([roberta.pooling, roberta.defaultPrompt], ["first", "document"]);
+  assertVectors(await embedTexts(roberta, cases.texts, { prompt: "query" }), cases.vectors["roberta_query"]!);
+  roberta.dispose();
 });
 
 Deno.test("retrieval metrics and Spearman's correlation are sentence-transformers'", async () => {
@@ -108,33 +117,47 @@ Deno.test("retrieval metrics and Spearman's correlation are sentence-transformer
   bert.dispose();
 });
 
-for (const { name, loss, gradient } of cases.losses) {
+for (const { name, model: of, loss, gradient, last } of cases.losses) {
   Deno.test(`${name} has sentence-transformers' loss and gradients`, async () => {
-    const bert = await load("bert");
+    const embedder = await load(of);
     const vectors: VectorsOf = (model, batch, options) =>
-      embedBatch({ ...bert, model: model as typeof bert.model }, batch, options);
+      embedBatch({ ...embedder, model: model as typeof embedder.model }, batch, options);
     const objectives: Readonly<Record<string, Objective>> = {
       ranking: ranking({ vectors }),
       ranking_negatives: ranking({ vectors }),
       symmetric: ranking({ vectors, symmetric: true }),
       cosent: cosent({ vectors }),
       triplet: triplet({ vectors }),
+      ranking_llama: ranking({ vectors }),
+      triplet_llama: triplet({ vectors }),
     };
-    const three = name === "ranking_negatives" || name === "triplet";
+    const three = !["ranking", "symmetric", "cosent"].includes(name);
     const rows = groupRowsFrom(cases.pairs.map((pair, i) => ({
-      texts: [...pair, ...three ? [cases.negatives[i]!] : []].map((text) => embeddedIds(bert, text)),
+      texts: [...pair, ...three ? [cases.negatives[i]!] : []].map((text) => embeddedIds(embedder, text)),
       ...name === "cosent" && { similarity: cases.scores[i]! },
     })));
-    const model: Model = bert.model;
+    const model: Model = embedder.model;
     const adapter: Adapter = adapt(model, fullFineTune(), 0);
     const found = objectiveGradients(objectives[name]!)(model, adapter, rows.batch([0, 1, 2], 0), {
       key: { a: 0, b: 0 },
     });
     assertClose(await read(found.value), [loss], 1e-5, "loss");
-    const table = leaves(found.gradients).find(([path]) => path.includes("word_embeddings"))![1] as Tensor;
-    assertClose(await read(table), gradient, 1e-4, "gradient of the token table");
+    const gradientOf = async (part: RegExp): Promise<ArrayLike<number>> =>
+      await read(leaves(found.gradients).find(([path]) => part.test(path))![1] as Tensor);
+    assertClose(
+      await gradientOf(/word_embeddings|embed_tokens/),
+      gradient,
+      1e-4,
+      "gradient of the token table",
+    );
+    assertClose(
+      await gradientOf(/1\.output\.dense\.weight|1\.mlp\.down_proj/),
+      last,
+      1e-4,
+      "gradient of the last block",
+    );
     dispose([found.value, found.gradients, adapter.params]);
-    bert.dispose();
+    embedder.dispose();
   });
 }
 
@@ -167,6 +190,18 @@ Deno.test("modules and poolings that are not known are refused by name", () =>
     await assert.rejects(
       () => loadEmbedder(folder, { backend: reference() }),
       /expected one pooling .* but found weightedmean/,
+    );
+    writeFileSync(
+      `${folder}/config.json`,
+      JSON.stringify({
+        ...JSON.parse(readFileSync(`${FOLDER}/bert/config.json`, "utf8")),
+        ...{ pooling_mode: "mean", include_prompt: false },
+      }),
+    );
+    writeFileSync(`${folder}/config_sentence_transformers.json`, '{"prompts": {"query": "query: "}}');
+    await assert.rejects(
+      () => loadEmbedder(folder, { backend: reference() }),
+      /"include_prompt": false is not supported/,
     );
   }));
 

@@ -2,12 +2,19 @@
 
     python tests/oracles/sentence_transformers_folders.py
 
-writes golden/sentence_transformers_folders/{bert,llama}/: a BERT with mean pooling, normalisation and prompts, and a Llama with the last
-token's state; and golden/sentence_transformers_folders/cases.json: texts with their vectors, losses with the gradients of the first
-token table, and retrieval metrics of InformationRetrievalEvaluator with Spearman's correlation of EmbeddingSimilarityEvaluator.
+writes golden/sentence_transformers_folders/{bert,roberta,llama}/: a BERT with mean pooling, normalisation and prompts, a RoBERTa with the
+first token's state, normalisation and a prompt by default, and a Llama with the last token's state; and
+golden/sentence_transformers_folders/cases.json: texts with their vectors, losses with the gradients of the token table and of a matrix of
+the last block, and retrieval metrics of InformationRetrievalEvaluator with Spearman's correlation of EmbeddingSimilarityEvaluator.
+
+    deno run -A tests/oracles/sentence_transformers_written.ts FOLDER
+    python tests/oracles/sentence_transformers_folders.py --check FOLDER
+
+loads what we wrote and prints how far its vectors are from those above.
 """
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import torch
@@ -16,9 +23,15 @@ from sentence_transformers.evaluation import EmbeddingSimilarityEvaluator, Infor
 from sentence_transformers.losses import (
     CoSENTLoss, MultipleNegativesRankingLoss, MultipleNegativesSymmetricRankingLoss, TripletLoss)
 from tokenizers import Tokenizer, models as token_models, pre_tokenizers, processors
-from transformers import BertConfig, BertModel, LlamaConfig, LlamaModel, PreTrainedTokenizerFast
+from transformers import BertConfig, BertModel, LlamaConfig, LlamaModel, PreTrainedTokenizerFast, RobertaConfig, RobertaModel
 
 OUT = Path(__file__).parent / "golden" / "sentence_transformers_folders"
+if sys.argv[1:2] == ["--check"]:
+    wanted = json.loads((OUT / "cases.json").read_text())
+    for name in ("bert", "roberta", "llama"):
+        found = SentenceTransformer(str(Path(sys.argv[2]) / name), device="cpu").encode(wanted["texts"])
+        print(name, abs(torch.tensor(found) - torch.tensor(wanted["vectors"][name])).max().item())
+    sys.exit()
 shutil.rmtree(OUT, ignore_errors=True)
 OUT.mkdir(parents=True)
 WORDS = "[PAD] [CLS] [SEP] [UNK] where is my parcel it late the train to lyon a query : bread good cat dog sun sea map tea red blue".split()
@@ -58,6 +71,10 @@ bert = made("bert", BertModel(BertConfig(
     vocab_size=len(WORDS), hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24,
     max_position_embeddings=16, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)),
     "[CLS] $A [SEP]", "mean", True, prompts={"query": "query: ", "document": ""}, default_prompt_name=None)
+roberta = made("roberta", RobertaModel(RobertaConfig(
+    vocab_size=len(WORDS), hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24,
+    max_position_embeddings=16, type_vocab_size=1, pad_token_id=0, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)),
+    "[CLS] $A [SEP]", "cls", True, prompts={"query": "query: ", "document": "a "}, default_prompt_name="document")
 llama = made("llama", LlamaModel(LlamaConfig(
     vocab_size=len(WORDS), hidden_size=16, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1, intermediate_size=24,
     max_position_embeddings=32, pad_token_id=0)), "$A [SEP]", "lasttoken", False)
@@ -65,19 +82,26 @@ llama = made("llama", LlamaModel(LlamaConfig(
 vectors = {
     "bert": bert.encode(TEXTS).tolist(),
     "bert_query": bert.encode(TEXTS, prompt_name="query").tolist(),
+    "roberta": roberta.encode(TEXTS).tolist(),
+    "roberta_query": roberta.encode(TEXTS, prompt_name="query").tolist(),
     "llama": llama.encode(TEXTS).tolist(),
 }
 losses = []
 
 
-def loss(name, make, columns, labels=None):
-    bert.zero_grad()
-    made_loss = make(bert)
-    features = [bert.tokenize(list(column)) for column in columns]
+def loss(name, make, columns, labels=None, model=bert, of="bert"):
+    model.zero_grad()
+    made_loss = make(model)
+    features = [model.tokenize(list(column)) for column in columns]
     value = made_loss(features, labels)
     value.backward()
-    table = bert[0].auto_model.embeddings.word_embeddings.weight.grad
-    losses.append({"name": name, "loss": value.item(), "gradient": table.flatten().tolist()})
+    inner = model[0].auto_model
+    table, last = (
+        (inner.embeddings.word_embeddings, inner.encoder.layer[-1].output.dense) if of == "bert"
+        else (inner.embed_tokens, inner.layers[-1].mlp.down_proj))
+    losses.append({
+        "name": name, "model": of, "loss": value.item(), "gradient": table.weight.grad.flatten().tolist(),
+        "last": last.weight.grad.flatten().tolist()})
 
 
 anchors, positives = zip(*PAIRS)
@@ -86,6 +110,8 @@ loss("ranking_negatives", MultipleNegativesRankingLoss, [anchors, positives, NEG
 loss("symmetric", MultipleNegativesSymmetricRankingLoss, [anchors, positives])
 loss("cosent", CoSENTLoss, [anchors, positives], torch.tensor(SCORES))
 loss("triplet", TripletLoss, [anchors, positives, NEGATIVES])
+loss("ranking_llama", MultipleNegativesRankingLoss, [anchors, positives, NEGATIVES], model=llama, of="llama")
+loss("triplet_llama", TripletLoss, [anchors, positives, NEGATIVES], model=llama, of="llama")
 
 relevant = {"0": {"0", "2"}, "1": {"1"}, "2": {"2", "5"}, "3": {"3"}}
 retrieval = InformationRetrievalEvaluator(
