@@ -88,6 +88,7 @@ const WITHOUT_A_SOURCE: Readonly<Record<string, string>> = {
   "serve/openai": "OpenAI's own client",
   "cli/bad_data": "data that nobody can train on, and what is said of it",
   "cli/finetune_methods": "fine-tuning by every method",
+  "cli/finetune/every_objective": "every objective by every method, resumed, in sweeps and packed",
   "cli/gpu": "every command on a GPU",
   "cli/help": "what the command line says of itself",
   "cli/labelled": "tasks with labels through the command line",

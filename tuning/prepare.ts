@@ -6,7 +6,9 @@ import {
   adapt,
   type Adapter,
   type Batch,
+  type BatchGradients,
   dispose,
+  key,
   type Method,
   type Model,
   scope,
@@ -16,7 +18,7 @@ import {
 } from "../core/mod.ts";
 import { loadAdapter } from "../io/load_adapter.ts";
 import { trainStage } from "../recipes/stage.ts";
-import { batchOf, type Rows } from "../train/mod.ts";
+import { batchOf, type Objective, objectiveGradients, type Rows } from "../train/mod.ts";
 import { beside, headOf, replaced, withHead } from "./task_heads.ts";
 import { completedOptions, type MethodFlags, methodFromFlags } from "./method_from_flags.ts";
 import type { StageRun } from "./stages.ts";
@@ -39,6 +41,8 @@ export interface StartData {
   readonly batchSize: number;
   readonly pad: number;
   readonly stages: StageRun;
+  /** What is trained for, where that is something else than labels. */
+  readonly objective?: Objective | undefined;
 }
 
 /** Prepares a run. `fresh` are modules of the head that the checkpoint lacks. */
@@ -58,7 +62,8 @@ export async function start<M extends Model>(
     model,
     options: completedOptions(flags, model.spec),
     seed,
-    batches: (most) => batchesOf(data, most),
+    batches: (most, size) => batchesOf(data, most, size),
+    ...data.objective && { gradients: gradientsOf(data.objective, seed) },
     load: (folder) => loadAdapter(folder, model, { methods: own }),
     train: (adapter, { steps = data.stages.steps, clipGroup }) =>
       trainStage(model, adapter, data.rows, {
@@ -101,15 +106,30 @@ function finalized(trained: Adapter, { spec }: Model): Adapter {
   return { name, method: left!, params: kept };
 }
 
+/** Loss and gradients of batches by an objective, the metrics left out. */
+function gradientsOf(objective: Objective, seed: number): BatchGradients {
+  const of = objectiveGradients(objective);
+  return (model, adapter, batch) => {
+    const { value, gradients, metrics } = of(model, adapter, batch, { key: key(seed), train: false });
+    if (metrics) dispose(metrics);
+    return { value, gradients };
+  };
+}
+
 /** The first rows in batches. */
-function batchesOf({ rows, batchSize, pad }: StartData, most: number): readonly Batch[] {
+function batchesOf(
+  { rows, batchSize, pad }: StartData,
+  most: number,
+  size: number = batchSize,
+): readonly Batch[] {
   const count = Math.min(rows.count, most);
-  return Array.from({ length: Math.ceil(count / batchSize) }, (_, i) => {
-    const numbers = Array.from(
-      { length: Math.min(batchSize, count - i * batchSize) },
-      (_, j) => [i * batchSize + j],
-    );
-    return batchOf(rows, { rows: numbers, targets: 0 }, { batching: { kind: "buckets", batchSize }, pad });
+  const each = rows.together ? batchSize : size;
+  return Array.from({ length: Math.ceil(count / each) }, (_, i) => {
+    const numbers = Array.from({ length: Math.min(each, count - i * each) }, (_, j) => [i * each + j]);
+    return batchOf(rows, { rows: numbers, targets: 0 }, {
+      batching: { kind: "buckets", batchSize: each },
+      pad,
+    });
   });
 }
 

@@ -120,6 +120,7 @@ export async function measureMethod(settings: MethodSettings): Promise<MethodRes
       batchSize: settings.batchSize,
       pad: padOf(model.tokenizer),
       stages: { steps: settings.steps, options },
+      objective,
     }, fresh);
     const { trainable, base } = count(begun.model, begun.adapter);
     const before = await measured(model);

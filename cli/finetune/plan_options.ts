@@ -24,7 +24,9 @@ export function planOptions(
   const embeds = groups > 0;
   const gradients = embeds
     ? objectiveGradients(ranking({ vectors: (tuned, batch, options) => embed(tuned, batch, options) }))
-    : passesOf(flags);
+    : (flags.objective ?? "sft") === "sft"
+    ? passesOf(flags)
+    : undefined; // a method's own passes are for labels
   return {
     learningRate: rateOf(flags),
     batching: batchingOf(flags, maxLength),

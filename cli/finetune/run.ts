@@ -140,7 +140,7 @@ export async function finetuneResult(
     );
     const { data, other } = referred;
     const stages = stagesOf(flags, data.train, maxLength, pad, world, aim?.objective);
-    const seen = { rows: data.train, batchSize: flags.batchSize, pad, stages };
+    const seen = { rows: data.train, batchSize: flags.batchSize, pad, stages, objective: aim?.objective };
     resetPeak();
     const started = await startIn({ model, flags, data: seen, fresh, folder, record, from });
     // Until here a signal terminates the program immediately.

@@ -243,8 +243,14 @@ export interface Preparing {
   readonly options: Readonly<Record<string, unknown>>;
   /** The seed of initial parameters. */
   readonly seed: number;
-  /** The first so many rows of the training data, in batches. */
-  batches(most: number): readonly Batch[];
+  /**
+   * The first so many rows of the training data, in batches.
+   *
+   * @param size Rows in a batch; default: as the run has them, and never fewer where rows are compared with each other.
+   */
+  batches(most: number, size?: number): readonly Batch[];
+  /** Loss and gradients of a batch, where the run is trained for something else than its labels. */
+  readonly gradients?: BatchGradients;
   /** Loads another adapter for the model from a folder; the caller owns its tensors. */
   load(folder: string): Promise<Adapter>;
   /** Trains an adapter as the run does; the caller owns the result. @param steps Default: as many as the run. */
@@ -254,6 +260,13 @@ export interface Preparing {
   /** A definition by name, for options that name a method. */
   method(name: string): MethodDefinition;
 }
+
+/** The loss of an adapted model on a batch, and the gradients of the adapter's parameters. The caller owns both. */
+export type BatchGradients = (
+  model: Model,
+  adapter: Adapter,
+  batch: Batch,
+) => { readonly value: Tensor; readonly gradients: Tree };
 
 /** A stage of training before a run. */
 export interface Stage {

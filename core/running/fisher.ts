@@ -25,7 +25,7 @@ import {
 import { labelCount } from "../trees/labels.ts";
 import { labelledLogits } from "./loss.ts";
 import { lossAndGradients } from "./loss_and_gradients.ts";
-import type { Method } from "../adapters/method.ts";
+import type { BatchGradients, Method } from "../adapters/method.ts";
 import { replaceLeaf } from "../edits/edit.ts";
 import { weightLeaves } from "../trees/weights.ts";
 import { add, multiply, softmax, square, zeros } from "../../ops/mod.ts";
@@ -42,6 +42,10 @@ export interface FisherOptions {
   readonly parameters?: (path: string) => boolean;
   /** Stop after this many examples. Default: all. */
   readonly examples?: number | undefined;
+  /**
+   * Another loss than that of the labels, with its gradients. A batch is then an example: −log p is the loss of it as a whole.
+   */
+  readonly gradients?: BatchGradients | undefined;
 }
 
 /** Fisher information by leaf, under the model's names. */
@@ -78,7 +82,16 @@ export async function fisher(
   batches: Iterable<Batch> | AsyncIterable<Batch>,
   options: FisherOptions = {},
 ): Promise<Fisher> {
-  const { parameters = () => true, examples: most = Infinity, labels = "empirical" } = options;
+  const { parameters = () => true, examples: most = Infinity, labels = "empirical", gradients } = options;
+  if (gradients !== undefined && labels === "expected") {
+    throw rangeError(
+      "INVALID_BATCH",
+      'Cannot take the expected Fisher information of a loss of its own; use labels: "empirical"',
+    );
+  }
+  // Divided by one label, the loss of labels is −log p.
+  const gradientsOf = gradients ??
+    ((model, adapter, batch) => lossAndGradients(model, adapter, batch, { labelCount: 1 }));
   const chosen = weightLeaves(model.weights).filter(([path, leaf]) =>
     parameters(path) && !["i32", "u8"].includes(leaf.dtype)
   );
@@ -104,11 +117,11 @@ export async function fisher(
   let count = 0;
   try {
     for await (const batch of batches) {
-      for (const example of examplesOf(batch)) {
+      for (const example of gradients === undefined ? examplesOf(batch) : [batch]) {
         if (count === most) break;
         const weighted = labels === "empirical" ? [{ example, weight: 1 }] : await expected(model, example);
         for (const { example, weight } of weighted) {
-          await accumulate(model, params.tree, example, weight, sums);
+          await accumulate(gradientsOf, model, params.tree, example, weight, sums);
         }
         count++;
       }
@@ -139,14 +152,14 @@ const WHOLE: Method = {
 
 /** Adds weight · g² to each leaf's sum. */
 async function accumulate(
+  gradientsOf: BatchGradients,
   model: Model,
   params: Tree,
   example: Batch,
   weight: number,
   sums: ReadonlyMap<string, Root<Tensor>>,
 ): Promise<void> {
-  // Divided by one label, the loss is −log p.
-  const { value, gradients } = lossAndGradients(model, { method: WHOLE, params }, example, { labelCount: 1 });
+  const { value, gradients } = gradientsOf(model, { method: WHOLE, params }, example);
   const [loss] = await read(value);
   dispose(value);
   if (!Number.isFinite(loss)) {

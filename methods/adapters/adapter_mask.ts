@@ -18,6 +18,7 @@
 import {
   type Adapter,
   type Batch,
+  type BatchGradients,
   keep as rooted,
   type Key,
   key as keyOf,
@@ -42,6 +43,8 @@ export interface AdapterMaskOptions {
   readonly score?: MaskScore;
   /** For "snip", "grasp" and "gradient": labelled batches. */
   readonly batches?: Iterable<Batch>;
+  /** The loss that those scores are of, where it is not that of the batches' labels. */
+  readonly gradients?: BatchGradients;
   /** For "random" and "erdosRenyi", default 0. */
   readonly key?: Key | number;
 }
@@ -72,7 +75,7 @@ export async function adapterMask(
   adapter: Adapter,
   options: AdapterMaskOptions,
 ): Promise<Tree> {
-  const { keep, score = "snip", batches = [], key = 0 } = options;
+  const { keep, score = "snip", batches = [], key = 0, gradients } = options;
   if (!(keep > 0 && keep <= 1)) {
     throw rangeError("INVALID_ARGUMENT", `Expected keep above 0 and up to 1 but found ${keep}`);
   }
@@ -81,7 +84,7 @@ export async function adapterMask(
     throw rangeError("INVALID_ARGUMENT", `Cannot mask ${adapter.method.name}: it trains no matrix`);
   }
   if (score === "erdosRenyi") return erdosRenyi(matrices, keep, keyOf(key));
-  const scores = rooted(await scoresOf(model, adapter, score, [...batches], keyOf(key)));
+  const scores = rooted(await scoresOf(model, adapter, score, [...batches], keyOf(key), gradients));
   try {
     const all = leaves(scores.tree);
     if (!await anyNonZero(all.map(([, t]) => t))) {

@@ -2,6 +2,7 @@
 import {
   type Adapter,
   type Batch,
+  type BatchGradients,
   dispose,
   fold,
   FROZEN,
@@ -55,6 +56,7 @@ export function scoresOf(
   score: Exclude<MaskScore, "erdosRenyi">,
   batches: readonly Batch[],
   key: Key,
+  gradientsOf: BatchGradients = lossAndGradients,
 ): Tree | Promise<Tree> {
   const { params } = adapter;
   const each = (f: (path: string, t: Tensor) => Tensor): Tree =>
@@ -76,11 +78,11 @@ export function scoresOf(
     case "magnitude":
       return each((_, t) => abs(t));
     case "snip":
-      return from(gradientOver(model, adapter, batches), (t, g) => abs(multiply(t, g)));
+      return from(gradientOver(model, adapter, batches, gradientsOf), (t, g) => abs(multiply(t, g)));
     case "gradient":
-      return from(gradientOver(model, adapter, batches), (_, g) => abs(g));
+      return from(gradientOver(model, adapter, batches, gradientsOf), (_, g) => abs(g));
     case "grasp":
-      return curvatureAlongGradient(model, adapter, batches).then((hg) => from(hg, multiply));
+      return curvatureAlongGradient(model, adapter, batches, gradientsOf).then((hg) => from(hg, multiply));
     case "synflow":
       return from(flow(model, adapter), (t, g) => abs(multiply(t, g)));
     default:
@@ -89,9 +91,13 @@ export function scoresOf(
 }
 
 /** Σ over batches of the loss's gradient, in evaluation mode, for the matrices. */
-function gradientOver(model: Model, adapter: Adapter, batches: readonly Batch[]): Tree {
-  const one = (batch: Batch): Tree =>
-    nest(matricesOf(lossAndGradients(model, adapter, batch).gradients)) as Tree;
+function gradientOver(
+  model: Model,
+  adapter: Adapter,
+  batches: readonly Batch[],
+  gradientsOf: BatchGradients,
+): Tree {
+  const one = (batch: Batch): Tree => nest(matricesOf(gradientsOf(model, adapter, batch).gradients)) as Tree;
   const total: Root<Tree> = rooted(scope((): Synchronous<Tree> => one(batches[0]!) as Synchronous<Tree>));
   for (const batch of batches.slice(1)) {
     total.replace(scope((): Synchronous<Tree> => plus(total.tree, one(batch), 1) as Synchronous<Tree>));
@@ -118,8 +124,9 @@ async function curvatureAlongGradient(
   model: Model,
   adapter: Adapter,
   batches: readonly Batch[],
+  gradientsOf: BatchGradients,
 ): Promise<Tree> {
-  const g = gradientOver(model, adapter, batches);
+  const g = gradientOver(model, adapter, batches, gradientsOf);
   const norm = async (tree: Tree): Promise<number> => {
     const squares = scope((): Synchronous<Tensor> =>
       addAll(matricesOf(tree).map(([, t]) => multiply(mean(multiply(t, t)), t.size)))
@@ -132,7 +139,7 @@ async function curvatureAlongGradient(
   const ε = lengthOfG === 0 ? 1 : 0.01 * (lengthOfθ || 1) / lengthOfG;
   const at = (factor: number): Tree => {
     const moved = scope((): Synchronous<Tree> => plus(adapter.params, g, factor) as Synchronous<Tree>);
-    const gradient = gradientOver(model, { ...adapter, params: moved }, batches);
+    const gradient = gradientOver(model, { ...adapter, params: moved }, batches, gradientsOf);
     const own = new Set(leaves(adapter.params).map(([, t]) => t.storage));
     for (const [, t] of leaves(moved)) if (!own.has(t.storage)) t.storage.free();
     return gradient;

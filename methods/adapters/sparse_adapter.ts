@@ -133,7 +133,15 @@ export const sparseAdapterDefinition: MethodDefinition = {
     const { keep, score } = filled(given.options, HOST) as Pick<Filled<AdapterMaskOptions>, "keep" | "score">;
     const fresh = adapt(model, host, seed);
     try {
-      const mask = await adapterMask(model, fresh, { keep, score, batches: given.batches(64), key: seed });
+      const { gradients } = given;
+      const batches = given.batches(64);
+      const mask = await adapterMask(model, fresh, {
+        keep,
+        score,
+        batches,
+        key: seed,
+        ...gradients && { gradients },
+      });
       return { adapter: adapt(model, sparseAdapter({ host, mask }), seed) };
     } finally {
       dispose(fresh.params);

@@ -13,13 +13,14 @@
 import {
   adapt,
   type Batch,
+  type BatchGradients,
   type DefinedMethod,
   dense,
   dispose,
   type Factors,
   freshTargets,
   lookup,
-  lossAndGrad,
+  lossAndGradients,
   mapTree,
   type MatrixPlace,
   type MethodDefinition,
@@ -78,6 +79,7 @@ const difference: DefinedMethod<TargetOptions> = defineLinear<TargetOptions, { r
  *
  * @throws {RangeError} when an option is out of range, a rank exceeds half a matrix's size, targets match nothing, or there is
  * no batch, or one without labels.
+ * @param gradientsOf Another loss than that of the batches' labels.
  * @example
  * ```ts
  * import { count, freshModel, loraGa, onOriginal, reference, smallConfig } from "@graft/peft";
@@ -94,10 +96,11 @@ export async function loraGa<M extends Model>(
   model: M,
   batches: Iterable<Batch>,
   options: LoraGaOptions = {},
+  gradientsOf: BatchGradients = lossAndGradients,
 ): Promise<Prepared<M>> {
   const known = completedOptions(loraGaDefinition, options) as Required<LoraGaOptions>;
   const { direction: _, scale: __, gamma: ___, ...rest } = known;
-  const starts = await startingFactors(model, batches, known);
+  const starts = await startingFactors(model, batches, known, gradientsOf);
   return await prepareDifference(loraGaDefinition, model, rest, ({ backend }, { path }) => {
     const { a, b } = starts.get(path)!;
     return {
@@ -115,10 +118,11 @@ async function startingFactors(
   model: Model,
   batches: Iterable<Batch>,
   options: Required<LoraGaOptions>,
+  gradientsOf: BatchGradients,
 ): Promise<ReadonlyMap<string, Start>> {
   const places = freshTargets(model.spec, options);
   for (const place of places) checkTriples(place, options);
-  const gradients = await sumOfGradients(model, batches, options);
+  const gradients = await sumOfGradients(model, batches, options, gradientsOf);
   const numbers = async (t: Tensor) => ({ numbers: await read(t), shape: t.shape });
   const found = new Map<string, Start>();
   try {
@@ -139,12 +143,15 @@ async function sumOfGradients(
   model: Model,
   batches: Iterable<Batch>,
   { targets, exclude, layers }: LoraGaOptions,
+  gradientsOf: BatchGradients,
 ): Promise<Tree> {
   const zero = adapt(model, difference(given({ targets, exclude, layers })));
   let sum: Tree | undefined;
   try {
     for (const batch of batches) {
-      const { grads } = await lossAndGrad(model, zero, batch);
+      const { value, gradients: grads } = gradientsOf(model, zero, batch);
+      await read(value);
+      dispose(value);
       const before = sum;
       sum = before === undefined
         ? grads
@@ -230,8 +237,8 @@ export const loraGaDefinition: MethodDefinition = {
       ),
     also: { examples: option(count, "how many rows of the data the gradient is of", 64) },
   },
-  prepare: async ({ model, options: { examples, ...options }, batches, seed }) => {
-    const prepared = await loraGa(model, batches(examples as number), { ...options, key: seed });
+  prepare: async ({ model, options: { examples, ...options }, batches, gradients, seed }) => {
+    const prepared = await loraGa(model, batches(examples as number), { ...options, key: seed }, gradients);
     return preparedRun(prepared, async (trained) => (await onOriginal(model, prepared, trained)).adapter);
   },
   plan: ({ options: { examples: _, direction: __, scale: ___, gamma: ____, ...own } }) => lora(own),

@@ -53,12 +53,11 @@ export const fishMaskDefinition: MethodDefinition = {
   options: {},
   restore: (config, stored) => fishMask({ mask: storedMask(config, stored) }),
   cli: { rate: 1e-4, flags: [], also: FISHER, head: "all" },
-  prepare: async ({ model, options, batches, seed }) => {
-    const mask = await fisherMask(
-      model,
-      batches(1024),
-      filled(options, FISHER),
-    );
+  prepare: async ({ model, options, batches, gradients, seed }) => {
+    const mask = await fisherMask(model, batches(1024, gradients && 1), {
+      ...filled(options, FISHER),
+      gradients,
+    });
     return { adapter: adapt(model, fishMask({ mask }), seed) };
   },
   plan: ({ model, options }) => {

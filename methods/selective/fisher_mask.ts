@@ -15,7 +15,7 @@ import type { SparseMask } from "./sparse.ts";
 import { rangeError } from "../../errors/error.ts";
 
 /** Size of the mask, and how it is determined. */
-export interface FisherMaskOptions extends Pick<FisherOptions, "labels" | "examples"> {
+export interface FisherMaskOptions extends Pick<FisherOptions, "labels" | "examples" | "gradients"> {
   /** Share of all the model's weights that are trained, including the classifier's; 0.005 in the paper. */
   readonly ratio: number;
   /**

@@ -185,7 +185,7 @@ export const ladderSideTuning: DefinedMethod<LadderSideTuningOptions> = defineMe
       also: FIRST,
       options: (_, spec) => ({ reduction: sideReduction(spec) }),
     },
-    prepare: async ({ model, options, batches, seed }) => {
+    prepare: async ({ model, options, batches, gradients, seed }) => {
       const { initialization, importance, examples, ...own } = filled(
         options,
         FIRST,
@@ -194,7 +194,7 @@ export const ladderSideTuning: DefinedMethod<LadderSideTuningOptions> = defineMe
       if (initialization === "random") return { adapter: adapt(model, method, seed) };
       const start = importance === "magnitude"
         ? await prunedSide(model, { reduction: own.reduction })
-        : await mostInformative(model, own.reduction, batches(examples), examples);
+        : await mostInformative(model, own.reduction, batches(examples, gradients && 1), examples, gradients);
       const { params } = adapt(model, ladderSideTuning({ ...own, start }), seed);
       // Weights of blocks not in `layers` are unused.
       const taken = new Set(leaves(params).map(([, t]) => t.storage));

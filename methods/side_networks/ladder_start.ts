@@ -1,5 +1,5 @@
 /** Where a ladder's side network starts: at the base's weights, pruned by importance as in its paper, or anew. */
-import { type Batch, fisher, type Model, type Spec, type Tree } from "../../core/mod.ts";
+import { type Batch, type BatchGradients, fisher, type Model, type Spec, type Tree } from "../../core/mod.ts";
 import { count, oneOf, option, type Options } from "../../core/options/mod.ts";
 import { prunedSide } from "./pruned_side.ts";
 
@@ -30,11 +30,12 @@ export async function mostInformative(
   reduction: number,
   batches: readonly Batch[],
   examples: number,
+  gradients?: BatchGradients,
 ): Promise<Tree> {
   const ranked = new Set(
     model.spec.linears.filter(({ layer }) => layer !== undefined).map(({ path }) => `${path}.weight`),
   );
-  const found = await fisher(model, batches, { parameters: (path) => ranked.has(path), examples });
+  const found = await fisher(model, batches, { parameters: (path) => ranked.has(path), examples, gradients });
   try {
     return await prunedSide(model, { reduction, importance: found.diagonal });
   } finally {

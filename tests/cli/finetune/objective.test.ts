@@ -2,7 +2,6 @@
 import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { Exit } from "../../../cli/terminal/arguments.ts";
-import { trainableNames } from "../../../tuning/chosen_method.ts";
 import { finetuned } from "../in_process.ts";
 import { numbersOf, temporaryFolder, tinyData, tinyModel } from "../tiny.ts";
 
@@ -273,31 +272,4 @@ Deno.test("objectives refuse other data and each other's flags", async () => {
     { data, method, objective: "distill", teacher },
     /Cannot distill from .*: its vocabulary is another one; token 4 is "b" there and "a" here/,
   );
-});
-
-/** Methods that need more than a name under any objective: tokens, sources, other models. */
-const NEED_MORE = [
-  ...["adapter-fusion", "s4", "cross-attention", "only", "trainable-tokens", "xlora"],
-  ...["context-prompt-tuning", "ipt", "spot"],
-];
-
-Deno.test("every method that trains takes a step of preference tuning", async () => {
-  using folder = temporaryFolder();
-  const [model, data] = [tinyModel(folder.path), tinyPairs(folder.path)];
-  const methods = trainableNames().filter((name) => !NEED_MORE.includes(name));
-  assert.ok(methods.length >= 70);
-  for (const [i, method] of methods.entries()) {
-    const output = `${folder.path}/${i}`;
-    const { steps } = await finetuned({
-      model,
-      data,
-      output,
-      method,
-      objective: "dpo",
-      maxSteps: 1,
-      heldOut: 0,
-    });
-    assert.equal(steps, 1, method);
-    assert.ok(metricsOf(output).some((line) => "rewards/margins" in line), method);
-  }
 });
