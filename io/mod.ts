@@ -26,10 +26,10 @@ export { type KnownMethods, knownMethods, type OwnMethod } from "./records/known
 export { advisedSampler } from "./generation_config.ts";
 export { modelOfAdapter } from "./layer_replication.ts";
 export { download, type DownloadOptions, type DownloadProgress, type HubId, hubId } from "./hub/download.ts";
+export type { EmbeddingForm } from "./embedding_form.ts";
 export {
   type Embedder,
   embedderOf,
-  type EmbeddingForm,
   embedTexts,
   loadEmbedder,
   saveEmbedder,

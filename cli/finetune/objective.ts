@@ -17,7 +17,8 @@ import { type DtypeFlags, dtypeOf, localSource } from "../load.ts";
 import { modelSource } from "../model_source.ts";
 import { loadModel } from "../../io/load_model.ts";
 import { localCopy } from "../../io/local_path.ts";
-import { embedBatch, type Embedder, embedderOf, embeddingForm } from "../../io/sentence_transformers.ts";
+import { embeddingForm } from "../../io/embedding_form.ts";
+import { embedBatch, type Embedder, embedderOf } from "../../io/sentence_transformers.ts";
 import { isEmbedding, isPreference, type ObjectiveFlags } from "./objective_flags.ts";
 import { rangeError } from "../../errors/error.ts";
 
