@@ -173,7 +173,7 @@ function weightsOf(sources: readonly string[], { weights }: CombineFlags): reado
   }
   if (numbers.length !== sources.length) {
     throw new UsageError(
-      `Expected a weight for each of the ${sources.length} adapters but found ${numbers.length} in --weights`,
+      `Expected one weight for each adapter, ${sources.length} in all, but found ${numbers.length} in --weights`,
     );
   }
   return numbers;

@@ -95,7 +95,7 @@ Deno.test("graft combine says what is wrong, and writes nothing", async () => {
   await fails(
     [ONE, TWO, "--weights", "1"],
     2,
-    /a weight for each of the 2 adapters but found 1 in --weights/,
+    /one weight for each adapter, 2 in all, but found 1 in --weights/,
   );
   await fails([ONE, TWO, "--weights", "1,x"], 2, /--weights to be numbers separated by commas but found "x"/);
   await fails([ONE, "--method", "ties"], 2, /Expected --density with --method ties/);

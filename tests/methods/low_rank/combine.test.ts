@@ -221,7 +221,7 @@ Deno.test("toLora() and combine() name what they cannot do", async () => {
   await assert.rejects(combine(model, [], []), /at least one adapter/);
   await assert.rejects(
     combine(model, [adapter], [1, 2]),
-    /Expected 1 weights, one for each adapter, but found \[1, 2\]/,
+    /Expected one finite weight for each adapter, 1 in all, but found \[1, 2\]/,
   );
   await assert.rejects(
     combine(model, [adapter], [1], { method: "ties", density: 0 }),
