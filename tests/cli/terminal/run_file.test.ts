@@ -116,3 +116,16 @@ Deno.test("graft finetune runs a file, keeps it with the adapter, and resumes fr
   const over = await graft(["finetune", "--resume", "-o", plain]);
   assert.match(over.err, /Cannot resume .*plain: its run is finished/);
 });
+
+Deno.test("cli/run.schema.json is what graft finetune --schema prints, and a saved run is valid by it", async () => {
+  const schema = JSON.parse(Deno.readTextFileSync(new URL("../../../cli/run.schema.json", import.meta.url)));
+  const printed = await graft(["finetune", "--schema"]);
+  assert.deepEqual(JSON.parse(printed.out), schema, "deno task schema writes it anew");
+  using folder = temporaryFolder();
+  const file = `${folder.path}/run.yaml`;
+  const flags = ["-m", "m", "-d", "d.jsonl", "--rank", "2", "--targets", "q_proj,v_proj", "--packing"];
+  const saved = await graft(["finetune", ...flags, "--save-config", file]);
+  assert.equal(saved.code, 0, saved.err);
+  const validate = new Ajv2020({ strict: false }).compile(schema);
+  assert.ok(validate(parse(Deno.readTextFileSync(file))), JSON.stringify(validate.errors));
+});
