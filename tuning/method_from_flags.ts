@@ -1,9 +1,11 @@
 /** A method's options from flags, with defaults suited to the model's sizes, and the method that they make. */
 import {
   chooseTargets,
+  type MatrixPlace,
   type Method,
   type Model,
   type SharedFlags,
+  sizesOf,
   type Spec,
   type TargetOptions,
 } from "../core/mod.ts";
@@ -57,6 +59,7 @@ export function optionsFromFlags(flags: MethodFlags, spec: Spec): Readonly<Recor
     ...where,
     ...given(sizes?.(shared, spec, places, named) ?? {}),
   };
+  checkRank(flags, named, known, places);
   const options = { ...chosen, ...mergedParts(chosen, named, known) };
   checkNeeded(flags, options);
   return options;
@@ -75,6 +78,27 @@ function checkNeeded({ definition }: MethodFlags, options: Readonly<Record<strin
   const flag = flags.map((one) => `--${one}`).join(" or ") || `--options '{"${name}": …}'`;
   throw new UsageError(
     `Expected ${flag} with --method ${definition.name}: ${definition.options[name]!.help}`,
+  );
+}
+
+/** @throws {UsageError} when a rank that was asked for is above the smaller side of every chosen layer. */
+function checkRank(
+  { rank: flag, definition }: MethodFlags,
+  named: Readonly<Record<string, unknown>>,
+  known: Options,
+  places: readonly MatrixPlace[],
+): void {
+  const rank = named["rank"] ?? flag;
+  if (known["rank"]?.matrixRank !== true || typeof rank !== "number" || places.length === 0) return;
+  const [largest] = places
+    .map((place) => ({ path: place.path, ...sizesOf(place) }))
+    .sort((a, b) => Math.min(b.inFeatures, b.outFeatures) - Math.min(a.inFeatures, a.outFeatures));
+  const { path, inFeatures, outFeatures } = largest!;
+  const most = Math.min(inFeatures, outFeatures);
+  if (rank <= most) return;
+  throw new UsageError(
+    `Cannot use rank ${rank} with --method ${definition.name}: no matrix that it changes has a rank above ` +
+      `${most} (${path} is ${outFeatures} x ${inFeatures})`,
   );
 }
 

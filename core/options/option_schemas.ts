@@ -10,6 +10,8 @@ export interface AnyOptionSchema {
   readonly what: string;
   /** Whether some values are made in programs alone, and no JSON. */
   readonly program?: true;
+  /** Whether it is a rank, of which none above a matrix's smaller side adds anything. */
+  readonly matrixRank?: true;
   /** Whether a value is one of them. */
   accepts(value: unknown): boolean;
 }

@@ -265,7 +265,9 @@ function check(adapters: readonly Adapter[], weights: readonly number[], how: Co
   if (weights.length !== adapters.length || !weights.every(Number.isFinite)) {
     throw rangeError(
       "INVALID_ARGUMENT",
-      `Expected one finite weight for each adapter, ${adapters.length} in all, but found [${weights.join(", ")}]`,
+      `Expected one finite weight for each adapter, ${adapters.length} in all, but found [${
+        weights.join(", ")
+      }]`,
     );
   }
   if ("density" in how && !(how.density > 0 && how.density <= 1)) {

@@ -33,7 +33,7 @@ export const TARGETS: { readonly [K in keyof TargetOptions]-?: OptionsOf<Pick<Ta
 } as { readonly [K in keyof TargetOptions]-?: OptionsOf<Pick<TargetOptions, K>>[K] };
 
 /** A rank. */
-export const rankSchema: OptionSchema<number> = bounded(count, "rank");
+export const rankSchema: OptionSchema<number> = { ...bounded(count, "rank"), matrixRank: true };
 
 /** Ranks by pattern. */
 export const rankPattern: OptionsOf<{ readonly rankPattern?: Readonly<Record<string, number>> | undefined }>[
