@@ -147,9 +147,13 @@ export async function openData(
     );
   }
   const reading = counter("Reading", undefined, "examples");
+  const { world } = opening;
   const examples = await openExamples(
     flags.data,
-    exampleOptions({ ...flags, format: shape }),
+    {
+      ...exampleOptions({ ...flags, format: shape }),
+      ...world && world.size > 1 && { shared: { world, hash: await fileHash(flags.data) } },
+    },
     (_, n) => reading.at(n),
   ).finally(reading.stop);
   note(`Reading ${flags.data} as ${shape}: ${SHAPE_FIELDS[shape].join(", ")}`);

@@ -90,6 +90,8 @@ export interface JsonlIndex {
  * Builds the index in one pass that also checks every record; `visit` is called once with each one and awaited, for
  * instance to check its fields or to record its length. Takes 16 bytes per record.
  *
+ * @param visit null finds the records without reading any.
+ *
  * @throws as `readJsonl`, and whatever `visit` throws.
  * @throws {TypeError} when the file is a pipe or a device, which can be read only once.
  * @example
@@ -106,13 +108,13 @@ export interface JsonlIndex {
  */
 export async function indexJsonl(
   file: string,
-  visit: (record: JsonlRecord) => unknown = () => {},
+  visit: ((record: JsonlRecord) => unknown) | null = () => {},
 ): Promise<JsonlIndex> {
   await checkRegularFile(file);
   const offsets: number[] = [];
   const lines: number[] = [];
   for await (const { line, offset, bytes } of linesOf(storedBytes(file))) {
-    await visit(parseRecord({ file, line }, bytes));
+    if (visit !== null) await visit(parseRecord({ file, line }, bytes));
     offsets.push(offset);
     lines.push(line);
   }
@@ -165,8 +167,9 @@ export function openJsonl(index: JsonlIndex): JsonlFile {
           `Cannot read record ${n} of ${file}: it has records 0 to ${count - 1}`,
         );
       }
-      // The bytes up to the next record may hold blank lines; to JSON these are white space.
-      return parseRecord({ file, line: lines[n]! }, bytesAt(handle, start, end - start));
+      const bytes = bytesAt(handle, start, end - start); // up to the next record, blank lines included
+      const line = bytes.indexOf(0x0a);
+      return parseRecord({ file, line: lines[n]! }, line < 0 ? bytes : bytes.subarray(0, line));
     },
     [Symbol.dispose]() {
       closeSync(handle);
