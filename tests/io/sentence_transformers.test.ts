@@ -25,6 +25,7 @@ import {
   type VectorsOf,
 } from "../../train/mod.ts";
 import { assertClose } from "../support/assert.ts";
+import { ALL_BACKENDS, withBackend } from "../support/backends.ts";
 import { inFolder } from "../support/folder.ts";
 import { GOLDEN } from "../support/golden.ts";
 
@@ -117,48 +118,50 @@ Deno.test("retrieval metrics and Spearman's correlation are sentence-transformer
   bert.dispose();
 });
 
-for (const { name, model: of, loss, gradient, last } of cases.losses) {
-  Deno.test(`${name} has sentence-transformers' loss and gradients`, async () => {
-    const embedder = await load(of);
-    const vectors: VectorsOf = (model, batch, options) =>
-      embedBatch({ ...embedder, model: model as typeof embedder.model }, batch, options);
-    const objectives: Readonly<Record<string, Objective>> = {
-      ranking: ranking({ vectors }),
-      ranking_negatives: ranking({ vectors }),
-      symmetric: ranking({ vectors, symmetric: true }),
-      cosent: cosent({ vectors }),
-      triplet: triplet({ vectors }),
-      ranking_llama: ranking({ vectors }),
-      triplet_llama: triplet({ vectors }),
-    };
-    const three = !["ranking", "symmetric", "cosent"].includes(name);
-    const rows = groupRowsFrom(cases.pairs.map((pair, i) => ({
-      texts: [...pair, ...three ? [cases.negatives[i]!] : []].map((text) => embeddedIds(embedder, text)),
-      ...name === "cosent" && { similarity: cases.scores[i]! },
-    })));
-    const model: Model = embedder.model;
-    const adapter: Adapter = adapt(model, fullFineTune(), 0);
-    const found = objectiveGradients(objectives[name]!)(model, adapter, rows.batch([0, 1, 2], 0), {
-      key: { a: 0, b: 0 },
-    });
-    assertClose(await read(found.value), [loss], 1e-5, "loss");
-    const gradientOf = async (part: RegExp): Promise<ArrayLike<number>> =>
-      await read(leaves(found.gradients).find(([path]) => part.test(path))![1] as Tensor);
-    assertClose(
-      await gradientOf(/word_embeddings|embed_tokens/),
-      gradient,
-      1e-4,
-      "gradient of the token table",
-    );
-    assertClose(
-      await gradientOf(/1\.output\.dense\.weight|1\.mlp\.down_proj/),
-      last,
-      1e-4,
-      "gradient of the last block",
-    );
-    dispose([found.value, found.gradients, adapter.params]);
-    embedder.dispose();
-  });
+const onEach = cases.losses.flatMap((one) => ALL_BACKENDS.map((backendName) => ({ ...one, backendName })));
+for (const { name, model: of, loss, gradient, last, backendName } of onEach) {
+  Deno.test(`${name} has sentence-transformers' loss and gradients on ${backendName}`, () =>
+    withBackend(backendName, async (backend) => {
+      const embedder = await loadEmbedder(`${FOLDER}/${of}`, { backend });
+      const vectors: VectorsOf = (model, batch, options) =>
+        embedBatch({ ...embedder, model: model as typeof embedder.model }, batch, options);
+      const objectives: Readonly<Record<string, Objective>> = {
+        ranking: ranking({ vectors }),
+        ranking_negatives: ranking({ vectors }),
+        symmetric: ranking({ vectors, symmetric: true }),
+        cosent: cosent({ vectors }),
+        triplet: triplet({ vectors }),
+        ranking_llama: ranking({ vectors }),
+        triplet_llama: triplet({ vectors }),
+      };
+      const three = !["ranking", "symmetric", "cosent"].includes(name);
+      const rows = groupRowsFrom(cases.pairs.map((pair, i) => ({
+        texts: [...pair, ...three ? [cases.negatives[i]!] : []].map((text) => embeddedIds(embedder, text)),
+        ...name === "cosent" && { similarity: cases.scores[i]! },
+      })));
+      const model: Model = embedder.model;
+      const adapter: Adapter = adapt(model, fullFineTune(), 0);
+      const found = objectiveGradients(objectives[name]!)(model, adapter, rows.batch([0, 1, 2], 0), {
+        key: { a: 0, b: 0 },
+      });
+      assertClose(await read(found.value), [loss], 1e-5, "loss");
+      const gradientOf = async (part: RegExp): Promise<ArrayLike<number>> =>
+        await read(leaves(found.gradients).find(([path]) => part.test(path))![1] as Tensor);
+      assertClose(
+        await gradientOf(/word_embeddings|embed_tokens/),
+        gradient,
+        1e-4,
+        "gradient of the token table",
+      );
+      assertClose(
+        await gradientOf(/1\.output\.dense\.weight|1\.mlp\.down_proj/),
+        last,
+        1e-4,
+        "gradient of the last block",
+      );
+      dispose([found.value, found.gradients, adapter.params]);
+      embedder.dispose();
+    }));
 }
 
 Deno.test("modules and poolings that are not known are refused by name", () =>
