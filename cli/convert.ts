@@ -35,13 +35,14 @@ export function convert(program: Command): void {
     .addOption(
       choice(
         "--dtype <type>",
-        "of a model's weights; default as stored where the format has it",
+        "of a model's weights; default as stored",
         MODEL_DTYPES,
       ),
     )
-    .option("--requantize", "allow weights that are quantized already, which loses precision twice")
+    .option("--requantize", "allow weights that are quantized already")
     .option("--force", "write an adapter that is larger than its model")
     .option("--overwrite", "replace an existing target")
+    .option("--ollama <name>", "also a Modelfile, for ollama create")
     .option("--quiet", "do not show how far it is")
     .option("--json", "print JSON")
     .addHelpText(

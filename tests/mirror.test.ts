@@ -75,6 +75,7 @@ const WITHOUT_A_SOURCE: Readonly<Record<string, string>> = {
   "io/adapterhub/refused": "folders that do not fit",
   "io/adapterhub/vera": "VeRA's own numbers through AdapterHub's folders",
   "io/peft/folders": "every folder that PEFT wrote",
+  "io/peft/vllm": "folders that vLLM's own reader judged",
   "io/peft/prompts": "folders of soft prompts that PEFT wrote",
   "io/bitsandbytes_gpt2": "a GPT-2 that transformers quantized",
   "io/bitsandbytes_halves": "16-bit checkpoints under rarely set options",

@@ -85,3 +85,9 @@ function inOrder(all: readonly string[]): readonly string[] {
   }
   return Array.from({ length: Math.max(...all.map(Number)) + 1 }, (_, id) => String(id));
 }
+
+/** "toxic, tone: rude"; "none" where no column says anything. */
+export function flagNames(columns: Readonly<Record<string, string>>): string {
+  const said = Object.entries(columns).filter(([, value]) => value !== "0");
+  return said.map(([name, value]) => value === "1" ? name : `${name}: ${value}`).join(", ") || "none";
+}

@@ -2,7 +2,9 @@
  * `graft convert` of adapters: folders of HF PEFT, AdapterHub and our own and GGUF files, as the method
  * itself or as LoRA.
  */
+import { basename, dirname, isAbsolute, join, relative, resolve } from "node:path";
 import { type Adapter, dispose, leaves } from "../../core/mod.ts";
+import { writeTextAtomically } from "../../formats/atomic_write.ts";
 import type { AdapterDescription } from "../../io/inspect.ts";
 import { modelOfAdapter } from "../../io/layer_replication.ts";
 import { loadAdapter } from "../../io/load_adapter.ts";
@@ -11,8 +13,9 @@ import { saveAdapter, type SaveAdapterOptions } from "../../io/save_adapter.ts";
 import { type Approximation, type Limit, toLora } from "../../methods/mod.ts";
 import { UsageError } from "../../tuning/usage_error.ts";
 import type { ConvertFlags } from "./flags.ts";
-import { loadingOf, openModel } from "../load.ts";
+import { loadingOf, localSource, openModel } from "../load.ts";
 import { modelSource } from "../model_source.ts";
+import { modelfile } from "../merge/modelfile.ts";
 import { checkAdapterSize, tellsSize } from "../adapter_size.ts";
 import { shownAdvance } from "../terminal/advance.ts";
 import { note, print, printJson, showCount } from "../terminal/output.ts";
@@ -29,8 +32,14 @@ export async function convertAdapter(
   flags: ConvertFlags,
 ): Promise<void> {
   const format = formatOf(target, flags);
+  if (flags.ollama !== undefined && format !== "gguf") {
+    throw new UsageError(
+      "Expected a target that ends in .gguf with --ollama: Ollama puts such adapters on any model",
+    );
+  }
   const place = newOutput(target, flags.overwrite ?? false);
-  const opened = await openModel({ ...flags, model: await modelSource({ ...flags, adapter: source }) });
+  const base = await modelSource({ ...flags, adapter: source });
+  const opened = await openModel({ ...flags, model: base });
   try {
     const model = await modelOfAdapter(source, opened.model, flags.name);
     if (flags.model !== undefined && found.base !== undefined && found.base !== model.source && !flags.json) {
@@ -60,14 +69,30 @@ export async function convertAdapter(
       change: "--rank or --error",
       ...tellsSize(flags) && { output: target },
     });
+    // Made first: a template that has no such form is no reason to write half.
+    const recipe = flags.ollama === undefined ? undefined : modelfile(
+      besideTarget(await localSource(base), target),
+      opened.model.tokenizer,
+      `./${basename(target)}`,
+    );
     await place.write(async (path) =>
       await saveAdapter(path, written, model, { format, ...await ownOf(flags) })
     );
+    if (recipe !== undefined) await writeTextAtomically(join(dirname(target), "Modelfile"), recipe);
     report(target, format, adapter, written, cut, flags);
+    if (recipe !== undefined && !flags.json) {
+      print(`Next: ollama create ${flags.ollama} -f ${join(dirname(target), "Modelfile")}`);
+    }
     dispose([adapter.params, ...cut ? [cut.adapter.params] : []]);
   } finally {
     opened.close();
   }
+}
+
+/** The base's path as a Modelfile beside the target names it. */
+function besideTarget(base: string, target: string): string {
+  const found = relative(dirname(resolve(target)), resolve(base));
+  return isAbsolute(found) || found.startsWith("..") ? found : `./${found}`;
 }
 
 /** Methods of one's own, as an option of saving. */

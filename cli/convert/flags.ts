@@ -11,6 +11,7 @@ export interface ConvertFlags extends ModelFlags {
   readonly requantize?: true;
   readonly force?: true;
   readonly overwrite?: true;
+  readonly ollama?: string;
   readonly quiet?: true;
   readonly json?: true;
 }

@@ -44,7 +44,9 @@ export async function convertModel(
   target: string,
   flags: ConvertFlags,
 ): Promise<void> {
-  const wrong = (["model", "name", "rank", "error"] as const).find((flag) => flags[flag] !== undefined);
+  const wrong = (["model", "name", "rank", "error", "ollama"] as const).find((flag) =>
+    flags[flag] !== undefined
+  );
   if (wrong !== undefined) {
     throw new UsageError(`Cannot use --${wrong}: "${source}" is a model, not an adapter`);
   }

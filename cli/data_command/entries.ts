@@ -18,6 +18,7 @@ import {
   type Tokens,
 } from "../../train/mod.ts";
 import { GROUP_TEXTS } from "../../train/groups.ts";
+import { flagNames } from "../../train/labelled_names.ts";
 
 /** What a tokenizer must be able to do. */
 export type ExaminedTokenizer = ExampleTokenizer & LabelTokenizer;
@@ -87,12 +88,6 @@ function exampleEntry(
 }
 
 const KINDS = { label: "class", score: "score", labels: "flags", tags: "tags" } as const;
-
-/** "toxic, tone: rude"; "none" where no column says anything. */
-function flagNames(columns: Readonly<Record<string, string>>): string {
-  const said = Object.entries(columns).filter(([, value]) => value !== "0");
-  return said.map(([name, value]) => value === "1" ? name : `${name}: ${value}`).join(", ") || "none";
-}
 
 function labelledEntry(
   record: JsonlRecord,

@@ -2,7 +2,7 @@
 import type { Model } from "../../core/mod.ts";
 import { classNames, type Task } from "../../models/mod.ts";
 import { type LabelledExample, readLabelledExamples, showLocation } from "../../train/mod.ts";
-import { type LabelsSeen, labelsSeen } from "../../train/labelled_names.ts";
+import { flagNames, type LabelsSeen, labelsSeen } from "../../train/labelled_names.ts";
 import { isEmbedding, type ObjectiveFlags } from "./objective_flags.ts";
 import { type DataFlags, labelsOf } from "../data.ts";
 import { labelledKind, labelledOptions, type RecordFlags } from "../record_shape.ts";
@@ -43,7 +43,12 @@ export async function taskFor(
   const own = labelsOf(stored) === task.labels ? classNames(stored) : [];
   if (own.length > 0 && names.every((name) => own.includes(name))) return undefined;
   if (same !== undefined) {
-    throw rangeError("DATA_INVALID", `Cannot tell classes apart in ${flags.data}: ${saidOf(same)}`);
+    throw rangeError(
+      "DATA_INVALID",
+      `Cannot tell classes apart in ${flags.data}: all examples are "${labelText(same)}", from ${
+        showLocation(same.at!)
+      } on`,
+    );
   }
   return { kind: task.kind, names };
 }
@@ -69,14 +74,18 @@ async function see(
   }
 }
 
-/** "all examples are "good", from data.jsonl line 1 on". */
-function saidOf(example: LabelledExample): string {
-  const label = example.kind === "class"
-    ? `"${example.label}"`
-    : example.kind === "tags"
-    ? `"${example.tags[0]}"`
-    : "labelled alike";
-  return `all examples are ${label}${
-    example.at === undefined ? "" : `, from ${showLocation(example.at)} on`
-  }`;
+/** What all examples are labelled with: "good", or "toxic, late". */
+function labelText(example: LabelledExample): string {
+  switch (example.kind) {
+    case "class":
+      return example.label;
+    case "score":
+      return String(example.score);
+    case "tags":
+      return example.tags[0]!;
+    case "flags":
+      return flagNames(example.columns);
+    default:
+      return example satisfies never;
+  }
 }

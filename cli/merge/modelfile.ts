@@ -139,11 +139,13 @@ function attempt<T>(f: () => T): T | undefined {
 /**
  * The Modelfile. A start token is left out of the template where the file's own tokenizer adds it.
  *
- * @param gguf The model's path as the Modelfile names it.
+ * @param model The model's path as the Modelfile names it.
+ * @param adapter The path of an adapter that Ollama is to put on it.
  */
 export function modelfile(
-  gguf: string,
+  model: string,
   tokenizer: Pick<Tokenizer, "chat" | "bos" | "eos" | "token">,
+  adapter?: string,
 ): string {
   const { bos, eos } = tokenizer;
   const token = (id: number | undefined): string => id === undefined ? "" : tokenizer.token(id) ?? "";
@@ -169,7 +171,8 @@ export function modelfile(
   }{{ end }}`;
   const stops = [...new Set([assistant.after.trim(), token(eos)])].filter((text) => text !== "");
   return [
-    `FROM ${gguf}`,
+    `FROM ${model}`,
+    ...adapter === undefined ? [] : [`ADAPTER ${adapter}`],
     `TEMPLATE """${head}{{ range .Messages }}${roles.join("")}{{ end }}${last}"""`,
     ...stops.map((text) => `PARAMETER stop ${JSON.stringify(text)}`),
     "",

@@ -104,7 +104,7 @@ const FAULTS: readonly {
     name: "alike.jsonl",
     content: lines(...Array.from({ length: 5 }, () => ({ text: "cat", labels: ["a", "b"] }))),
     said:
-      /^Cannot tell classes apart in F\/alike\.jsonl: all examples are labelled alike, from F\/alike\.jsonl line 1 on$/,
+      /^Cannot tell classes apart in F\/alike\.jsonl: all examples are "a, b", from F\/alike\.jsonl line 1 on$/,
   },
   {
     name: "called.jsonl",

@@ -22,6 +22,7 @@ const OTHERS = [
   "python3",
   "rustup",
   "source",
+  "vllm",
 ];
 
 /** The commands of a shell text: comments dropped, lines joined, words unquoted. */

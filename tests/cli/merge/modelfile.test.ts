@@ -4,6 +4,8 @@ import { readFileSync } from "node:fs";
 import { modelfile, turnTexts, writtenBy } from "../../../cli/merge/modelfile.ts";
 import { adapt } from "../../../core/mod.ts";
 import { loadModel } from "../../../io/load_model.ts";
+import { openGguf } from "../../../formats/gguf.ts";
+import { saveModel } from "../../../io/save_model.ts";
 import { saveAdapter } from "../../../io/save_adapter.ts";
 import { lora } from "../../../methods/mod.ts";
 import { reference } from "../../../ops/reference/mod.ts";
@@ -76,5 +78,35 @@ Deno.test("graft merge --ollama writes the Modelfile beside the file, and wants 
     (await merge(`${folder.path}/merged`)).err,
     /Expected an --output that ends in \.gguf with --ollama/,
   );
+  model.dispose();
+});
+
+Deno.test("graft convert --ollama puts an adapter's file on the model that stands beside it", async () => {
+  using folder = temporaryFolder();
+  const [adapter, base, target] = ["adapter", "base.gguf", "tuned.gguf"].map((name) =>
+    `${folder.path}/${name}`
+  );
+  const model = await loadModel("embedded/model", { backend: reference() });
+  await saveAdapter(adapter!, adapt(model, lora({ rank: 2 }), 0), model);
+  await saveModel(base!, model);
+  const convert = (to: string) => graft(["convert", adapter!, to, "--model", base!, "--ollama", "mine"]);
+  const { code, out, err } = await convert(target!);
+  assert.equal(code, 0, err);
+  assert.match(out, /Next: ollama create mine -f .*Modelfile/);
+  const written = readFileSync(`${folder.path}/Modelfile`, "utf8");
+  assert.equal(written, modelfile("./base.gguf", model.tokenizer, "./tuned.gguf"));
+  assert.match(written, /^FROM \.\/base\.gguf\nADAPTER \.\/tuned\.gguf\nTEMPLATE """/);
+  // What Ollama looks for in an adapter's file.
+  const { metadata, tensors, close } = openGguf(target!);
+  assert.equal(metadata.get("general.type"), "adapter");
+  assert.equal(metadata.get("adapter.type"), "lora");
+  assert.equal(typeof metadata.get("adapter.lora.alpha"), "number");
+  assert.equal(metadata.get("general.architecture"), "llama");
+  assert.ok([...tensors.keys()].every((name) => /^blk\.\d+\.attn_[a-z]+\.weight\.lora_[ab]$/.test(name)));
+  assert.match(
+    (await convert(`${folder.path}/lora`)).err,
+    /Expected a target that ends in \.gguf with --ollama/,
+  );
+  close();
   model.dispose();
 });

@@ -6,7 +6,6 @@ import { openSafetensors } from "../../../formats/safetensors.ts";
 import { loadAdapter } from "../../../io/load_adapter.ts";
 import { loadModel } from "../../../io/load_model.ts";
 import { saveAdapter } from "../../../io/save_adapter.ts";
-import { reference } from "../../../ops/reference/mod.ts";
 import {
   distill,
   type DistillOptions,
