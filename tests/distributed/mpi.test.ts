@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { graft, graftArguments, tinyData, tinyModel } from "../cli/tiny.ts";
 import { inFolder } from "../support/folder.ts";
+import { gpuTest } from "../support/gpu.ts";
 import {
   allEnded,
   appears,
@@ -193,6 +194,34 @@ for (const method of LAUNCHERS.length === 0 ? [] : ["qlora", "prefix", "lt-sft",
       const one = await graft(args(`${folder}/one`));
       assert.equal(one.code, 0, one.err);
       const two = await launched(LAUNCHERS[0]!, 2, args(`${folder}/two`));
+      assert.equal(two.code, 0, two.err);
+      assert.equal(digest(`${folder}/two`), digest(`${folder}/one`));
+    }));
+}
+
+for (const launcher of LAUNCHERS.slice(0, 1)) {
+  gpuTest("two processes of mpirun train on the GPU to the bits of one", () =>
+    inFolder(async (folder) => {
+      const [model, data] = [tinyModel(folder), tinyData(folder)];
+      const args = (output: string) => [
+        ...[
+          "finetune",
+          "-m",
+          model,
+          "-d",
+          data,
+          "-o",
+          output,
+          ...RUN,
+          "--max-steps",
+          "3",
+          "--backend",
+          "gpu",
+        ],
+      ];
+      const one = await graft(args(`${folder}/one`));
+      assert.equal(one.code, 0, one.err);
+      const two = await launched(launcher, 2, args(`${folder}/two`));
       assert.equal(two.code, 0, two.err);
       assert.equal(digest(`${folder}/two`), digest(`${folder}/one`));
     }));
