@@ -11,7 +11,7 @@ export interface StoredTensor {
   /** Sizes, the contiguous axis last. */
   readonly shape: Shape;
   /**
-   * To what the program that coded the numbers rounds them when it decodes them, where the file says so: bitsandbytes'
+   * To what the program that quantized the numbers rounds them when it decodes them, where the file says so: bitsandbytes'
    * `quant_state.dtype`. Codes here give f32.
    */
   readonly decodesTo?: "f16" | "bf16" | "f32";

@@ -75,12 +75,12 @@ export async function saveGraftAdapter(
   const { method, params } = withoutDerivedBase(adapter);
   const record = recordOf(method, model.spec);
   const own = leaves(params);
-  const coded = own.find(([, leaf]) => isQuantized(leaf.dtype));
-  if (coded !== undefined) {
-    const [path, { dtype }] = coded;
+  const quantized = own.find(([, leaf]) => isQuantized(leaf.dtype));
+  if (quantized !== undefined) {
+    const [path, { dtype }] = quantized;
     throw typeError(
       "CANNOT_SAVE",
-      `Cannot save ${method.name}: "${path}" is coded as ${dtype}, which our own form has no place for; ` +
+      `Cannot save ${method.name}: "${path}" is quantized as ${dtype}, which our own form has no place for; ` +
         "merge the adapter and save the model instead",
     );
   }

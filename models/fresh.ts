@@ -115,12 +115,12 @@ export function freshWeights(
   return scope((): Synchronous<readonly (readonly [string, Tensor])[]> =>
     all.filter(([path]) => wanted(path)).map(([path, make]) => {
       const dtype = stored?.get(path) ?? "f32";
-      return [path, dtype === "f32" ? make() : coded(path, make, dtype)] as const;
+      return [path, dtype === "f32" ? make() : quantized(path, make, dtype)] as const;
     })
   );
 }
 
-function coded(path: string, make: () => Tensor, dtype: DType): Tensor {
+function quantized(path: string, make: () => Tensor, dtype: DType): Tensor {
   return scope((): Synchronous<Tensor> => {
     const made = make();
     checkQuantization(path, made, dtype, false);

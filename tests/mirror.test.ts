@@ -49,7 +49,7 @@ const WITHOUT_A_SOURCE: Readonly<Record<string, string>> = {
   "ops/gpu/product_forms": "products with a low-rank term in one pass, and products of f16",
   "ops/reference/gradients": "every derivative kernel against differences of its forward kernel",
   "ops/wasm/rows": "reductions, norms and softmax, which the crate has in several files",
-  "methods/coded_gpt2": "every method on a quantized GPT-2",
+  "methods/quantized_gpt2": "every method on a quantized GPT-2",
   "methods/combinators": "methods made from methods",
   "methods/generation": "generating under edits of cache, mask and positions",
   "methods/random_compositions": "compositions that are drawn",

@@ -95,8 +95,8 @@ function checkShapes(weights: Branch, spec: Spec, source: string | undefined): v
   for (const place of spec.linears) {
     const { inFeatures: n, outFeatures: m } = place;
     const leaf = lookup(weights, `${place.path}.weight`);
-    const coded = leaf instanceof Tensor && isQuantized(leaf.dtype);
-    expect(`${place.path}.weight`, place.transposed && !coded ? [n, m] : [m, n]);
+    const quantized = leaf instanceof Tensor && isQuantized(leaf.dtype);
+    expect(`${place.path}.weight`, place.transposed && !quantized ? [n, m] : [m, n]);
     if (place.bias) expect(`${place.path}.bias`, [m]);
   }
   for (const place of spec.norms) {

@@ -22,7 +22,7 @@ export function update({ a, b }: Factors, scale: number): Tensor {
 }
 
 /** A quantized matrix. */
-export interface Coded {
+export interface Quantized {
   /** As stored by the model at this place. */
   readonly stored: Tensor;
   /** Its dequantized values, [out, in] f32. */
@@ -35,7 +35,7 @@ export interface Coded {
  *
  * @throws {TypeError} when the dtype is not a quantized one.
  */
-export function code(matrix: Tensor, place: MatrixPlace, dtype: DType): Coded {
+export function code(matrix: Tensor, place: MatrixPlace, dtype: DType): Quantized {
   if (!isQuantized(dtype)) {
     throw typeError("INVALID_ARGUMENT", `Expected a quantized dtype for the base but found ${dtype}`);
   }

@@ -28,7 +28,7 @@ import {
 } from "../../core/options/mod.ts";
 import { leading, subtract, svd } from "../../ops/mod.ts";
 import { lora, LORA_SHARED, loraRank, loraScale, LOW_RANK } from "./lora.ts";
-import { balanced, code, type Coded, update } from "./balanced.ts";
+import { balanced, code, type Quantized, update } from "./balanced.ts";
 import { changedBytes, type Prepared, type PreparedOptions, preparedRun, prepareSplit } from "./prepared.ts";
 import { rangeError } from "../../errors/error.ts";
 
@@ -66,19 +66,19 @@ export async function loftq<M extends Model>(model: M, options: LoftqOptions = {
   }
   return await prepareSplit(loftqDefinition, model, rest, (w, place) => {
     const scale = loraScale(place.path, rest);
-    const next = (target: Coded): Factors =>
+    const next = (target: Quantized): Factors =>
       balanced(leading(svd(subtract(w, target.decoded)), loraRank(place.path, rest)), scale);
-    let coded = code(w, place, dtype);
-    let factors = next(coded);
+    let quantized = code(w, place, dtype);
+    let factors = next(quantized);
     for (let t = 1; t < iterations; t++) {
-      coded = code(subtract(w, update(factors, scale)), place, dtype);
-      factors = next(coded);
+      quantized = code(subtract(w, update(factors, scale)), place, dtype);
+      factors = next(quantized);
     }
-    return { ...factors, rest: coded.stored };
+    return { ...factors, rest: quantized.stored };
   });
 }
 
-/** How the base is coded, and how often. */
+/** How the base is quantized, and how often. */
 const ROUNDS = {
   dtype: option(
     oneOf("nf4", "nf4_double", "fp4", "fp4_double", "int4", "e2m1", "e3m0", "int8"),

@@ -22,7 +22,7 @@ import {
 } from "../../core/mod.ts";
 import { any, bounded, count, fields, oneOf, option } from "../../core/options/mod.ts";
 import { leading, randomizedSvd, subtract, type Svd, svd } from "../../ops/mod.ts";
-import { balanced, code, type Coded, update } from "./balanced.ts";
+import { balanced, code, type Quantized, update } from "./balanced.ts";
 import { lora, LORA_SHARED, loraRank, loraScale, LOW_RANK } from "./lora.ts";
 import { onOriginal } from "./on_original.ts";
 import {
@@ -86,13 +86,13 @@ export async function pissa<M extends Model>(model: M, options: PissaOptions = {
     );
   }
   return await prepareSplit(pissaDefinition, model, rest, (w, place) => {
-    const coded = (factors: Factors): Coded =>
+    const quantized = (factors: Factors): Quantized =>
       code(subtract(w, update(factors, loraScale(place.path, rest))), place, dtype);
     let factors = factorsOf(w, place);
-    let { stored, decoded } = coded(factors);
+    let { stored, decoded } = quantized(factors);
     for (let t = 1; t < iterations; t++) {
       factors = factorsOf(subtract(w, decoded), place);
-      ({ stored, decoded } = coded(factors));
+      ({ stored, decoded } = quantized(factors));
     }
     return { ...factors, rest: stored };
   });

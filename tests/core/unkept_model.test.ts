@@ -144,20 +144,20 @@ const CALLS: Readonly<Record<string, (given: Given) => unknown>> = {
   "quantize()": ({ model }) => quantize(model, { dtype: "int8" }).dispose(),
   "quantize() to the same dtype": ({ model }) => dequantize(model, { dtype: "f32" }).dispose(),
   "quantize() lazily": ({ model }) => {
-    const coded = quantize(model, {
+    const quantized = quantize(model, {
       dtype: "int8",
       targets: [model.spec.linears[0]!.path],
       embeddings: "f16",
       leaves: "lazy",
     });
-    dispose(forward(coded, BATCH).logits);
-    coded.dispose();
+    dispose(forward(quantized, BATCH).logits);
+    quantized.dispose();
   },
   "dequantize()": ({ model }) => {
-    const coded = quantize(model, { dtype: "int8" });
-    dequantize(coded, { dtype: "f32" }).dispose();
-    dispose(forward(coded, BATCH).logits);
-    coded.dispose();
+    const quantized = quantize(model, { dtype: "int8" });
+    dequantize(quantized, { dtype: "f32" }).dispose();
+    dispose(forward(quantized, BATCH).logits);
+    quantized.dispose();
   },
   "quantizationErrors()": ({ model }) => quantizationErrors(model, { dtype: "int8" }),
   "quantizationErrors() of plain numbers": ({ model }) =>

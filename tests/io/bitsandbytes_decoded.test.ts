@@ -34,10 +34,10 @@ for (const backendName of BACKENDS) {
         for (const leaves of [undefined, "lazy"] as const) {
           const load = (options: Pick<LoadOptions, "codes">): Promise<Model> =>
             loadModel(folder, { backend, ...options, ...leaves && { leaves } });
-          const coded = await load({});
-          assert.ok(await distance(coded, own) <= 1e-5);
-          assert.ok(await distance(coded, rounded) > 1e-4);
-          coded.dispose();
+          const quantized = await load({});
+          assert.ok(await distance(quantized, own) <= 1e-5);
+          assert.ok(await distance(quantized, rounded) > 1e-4);
+          quantized.dispose();
           const decoded = await load({ codes: "decoded" });
           for (const [key, expected] of file.tensors) {
             if (key.endsWith("logits")) continue;

@@ -206,9 +206,9 @@ Deno.test("saveModel() puts GPT-2's matrices into blocks along inputs, as GGUF h
     const model = tinyGpt2(backend, 3, { width: 32, heads: 2, inner: 64, vocabulary: 11 });
     await saveModel(`${folder}/a.gguf`, model, { dtype: "q8_0" });
     const path = "transformer.h.0.attn.c_attn.weight";
-    const coded = quantize(model, { dtype: "q8_0" });
+    const quantized = quantize(model, { dtype: "q8_0" });
     const again = await loadModel(`${folder}/a.gguf`, { backend });
-    const [expected, found] = [coded, again].map(({ weights }) => lookup(weights, path) as Tensor);
+    const [expected, found] = [quantized, again].map(({ weights }) => lookup(weights, path) as Tensor);
     assert.deepEqual([found!.dtype, found!.shape], ["q8_0", [96, 32]]); // [out, in], as there
     assert.deepEqual(await bytesOf(found!), await bytesOf(expected!));
     assertClose(await logitsOf(again, TINY), await logitsOf(model, TINY), 2e-2, "logits"); // 8 bits
@@ -221,6 +221,6 @@ Deno.test("saveModel() puts GPT-2's matrices into blocks along inputs, as GGUF h
     assert.deepEqual([blocks.dtype, blocks.shape, blocks.read()], ["q8_0", [96, 32], stored.read()]);
     second.close();
     file.close();
-    for (const made of [coded, again, model]) made.dispose();
+    for (const made of [quantized, again, model]) made.dispose();
     Deno.removeSync(folder, { recursive: true });
   }));

@@ -226,14 +226,14 @@ for (const name of ALL_BACKENDS) {
         const model = tinyGpt2(backend, 4);
         const path = "transformer.h.0.mlp.c_fc.weight";
         for (const dtype of ["f16", "nf4"] as const) {
-          const coded = quantize(model, { dtype });
+          const quantized = quantize(model, { dtype });
           const method = only({ parameters: [path] });
           const params = keep(
-            scope(() => mapTree(method.init({ model: coded, key: 0 }), (t) => add(t, 0.5))),
+            scope(() => mapTree(method.init({ model: quantized, key: 0 }), (t) => add(t, 0.5))),
           );
           const adapter = { method: scaled(method, 0.3), params: params.tree };
-          const merged = merge(coded, adapter);
-          const plain = dequantize(coded);
+          const merged = merge(quantized, adapter);
+          const plain = dequantize(quantized);
           const [before, after] = await Promise.all([plain, merged].map(async ({ weights }) => {
             const t = lookup(weights, path) as Tensor;
             return await bytesOf(t).then((bytes) =>
@@ -247,11 +247,11 @@ for (const name of ALL_BACKENDS) {
             dispose(logits);
             return numbers;
           };
-          assertClose(await logits(graft(coded, adapter)), await logits(merged), 1e-5, dtype);
+          assertClose(await logits(graft(quantized, adapter)), await logits(merged), 1e-5, dtype);
           plain.dispose();
           merged.dispose();
           params.dispose();
-          coded.dispose();
+          quantized.dispose();
         }
         model.dispose();
       })));

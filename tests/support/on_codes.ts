@@ -65,17 +65,17 @@ export function onCodes(methods: Readonly<Record<string, Method>>): void {
       withBackend("reference", (backend: Backend) =>
         assertNoLeak(async () => {
           const full = tinyLlama(backend, 4, { width: 16 });
-          const coded = quantize(full, { dtype: "nf4" });
-          const decoded = quantize(coded, { dtype: "f32", requantize: true });
-          const { adapter, dispose: free } = noisyTrained(coded, method);
+          const quantized = quantize(full, { dtype: "nf4" });
+          const decoded = quantize(quantized, { dtype: "f32", requantize: true });
+          const { adapter, dispose: free } = noisyTrained(quantized, method);
           const logits = (model: Model) => numbersOf(() => forward(model, TEXTS).logits);
           const expected = await logits(graft(decoded, adapter));
-          assertClose(await logits(graft(coded, adapter)), expected, 1e-5);
-          const merged = merge(coded, adapter);
+          assertClose(await logits(graft(quantized, adapter)), expected, 1e-5);
+          const merged = merge(quantized, adapter);
           assertClose(await logits(merged), expected, 1e-5);
           merged.dispose();
           free();
-          for (const m of [decoded, coded, full]) m.dispose();
+          for (const m of [decoded, quantized, full]) m.dispose();
         })));
   }
 }

@@ -175,7 +175,7 @@ Deno.test("loadModel(), quantize() and saveModel() of lazy leaves hold one weigh
         const lazily = quantize(later, { dtype: "nf4_double", embeddings: "f16", leaves: "lazy" });
         assert.throws(() => later.dispose(), /others still use/);
         await saveModel(`${folder}/later`, lazily);
-        // The largest weight as it is stored, twice in f32 while it is coded, and once coded.
+        // The largest weight as it is stored, twice in f32 while it is quantized, and once quantized.
         const largest = Math.max(...weightLeaves(later.weights).map(([, leaf]) => leaf.size));
         const { peak, live } = memory(backend);
         assert.equal(live, 0);

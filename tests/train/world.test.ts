@@ -136,9 +136,9 @@ for (const backend of BACKENDS.filter((name) => name !== "reference")) {
     withBackend(backend, async (own) => {
       const model = tinyLlama(own, 1);
       await assertSame(model, METHODS["lora"]!());
-      const coded = quantize(model, { dtype: "nf4" });
-      await assertSame(coded, METHODS["lora"]!());
-      coded.dispose();
+      const quantized = quantize(model, { dtype: "nf4" });
+      await assertSame(quantized, METHODS["lora"]!());
+      quantized.dispose();
       model.dispose();
     }));
 }

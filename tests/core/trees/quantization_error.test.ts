@@ -1,4 +1,4 @@
-/** Errors of coded weights against sums taken in f64 over the numbers themselves. */
+/** Errors of quantized weights against sums taken in f64 over the numbers themselves. */
 import assert from "node:assert/strict";
 import {
   type DType,
@@ -26,16 +26,16 @@ for (const name of BACKENDS) {
         const small = quantize(model, { dtype, embeddings: "int8" });
         let [all, n] = [0, 0];
         for (const error of errors) {
-          const [w, coded] = [
+          const [w, quantized] = [
             await read(lookup(model.weights, error.path) as Tensor),
             await read(lookup(small.weights, error.path) as Tensor),
           ];
-          const squares = w.reduce((sum, x, i) => sum + (x - coded[i]!) ** 2, 0);
+          const squares = w.reduce((sum, x, i) => sum + (x - quantized[i]!) ** 2, 0);
           const close = (a: number, b: number): void =>
             assert.ok(Math.abs(a / b - 1) < 1e-5, `${error.path} ${a} ${b}`);
           close(error.rms, Math.sqrt(squares / w.length));
           close(error.weightRms, Math.sqrt(w.reduce((sum, x) => sum + x * x, 0) / w.length));
-          close(error.worst, Math.max(...w.map((x, i) => Math.abs(x - coded[i]!))));
+          close(error.worst, Math.max(...w.map((x, i) => Math.abs(x - quantized[i]!))));
           assert.equal(error.bytes, (lookup(small.weights, error.path) as Tensor).bytes);
           assert.equal(
             error.layer,

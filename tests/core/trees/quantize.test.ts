@@ -144,12 +144,12 @@ Deno.test("quantize() of a tied head codes the table that it shares, and of its 
   assert.deepEqual(dtypes(tied), ["model.embed_tokens.weight int8"]);
   tied.dispose();
   const untied = await loadModel(`${GOLDEN}formats/bnb_nf4`, { backend: backend!, dtype: "f32" });
-  const coded = quantize(untied, { dtype: "nf4", embeddings: "int8" });
-  assert.deepEqual(dtypes(coded).filter((leaf) => leaf.endsWith("int8")).sort(), [
+  const quantized = quantize(untied, { dtype: "nf4", embeddings: "int8" });
+  assert.deepEqual(dtypes(quantized).filter((leaf) => leaf.endsWith("int8")).sort(), [
     "lm_head.weight int8",
     "model.embed_tokens.weight int8",
   ]);
-  coded.dispose();
+  quantized.dispose();
   untied.dispose();
 });
 
@@ -207,9 +207,9 @@ Deno.test("quantize() to a dtype and back never moves a number further than the 
       fc.integer({ min: 1, max: 999 }),
       async ([dtype, step], seed) => {
         const leaf = normal(key(seed), [5, 31], backend!);
-        const coded = scope((): Synchronous<Tensor> => castTo(castTo(leaf, dtype), "f32"));
-        const [x, y] = [await read(leaf), await read(coded)];
-        dispose([leaf, coded]);
+        const quantized = scope((): Synchronous<Tensor> => castTo(castTo(leaf, dtype), "f32"));
+        const [x, y] = [await read(leaf), await read(quantized)];
+        dispose([leaf, quantized]);
         for (let start = 0; start < x.length; start += CODE_BLOCK) {
           const largest = Math.max(...x.subarray(start, start + CODE_BLOCK).map(Math.abs));
           for (let i = start; i < Math.min(start + CODE_BLOCK, x.length); i++) {

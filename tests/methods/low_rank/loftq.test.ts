@@ -9,8 +9,8 @@ import { GOLDEN_LORA, goldenLogits, preparedLives } from "../../support/prepared
 Deno.test("loftq() stores codes and comes nearer to the base than the codes alone, and than unscaled factors", async () => {
   const model = await goldenBase(reference());
   const prepared = await loftq(model, { ...GOLDEN_LORA, alpha: 24, iterations: 3, targets: "all-linear" });
-  const coded = weightLeaves(prepared.model.weights).filter(([, t]) => t.dtype === "nf4");
-  assert.equal(coded.length, 14);
+  const quantized = weightLeaves(prepared.model.weights).filter(([, t]) => t.dtype === "nf4");
+  assert.equal(quantized.length, 14);
   const distance = async (other: Model): Promise<number> => {
     const [a, b] = [await goldenLogits(model), await goldenLogits(other)];
     return Math.hypot(...a.map((x, i) => x - b[i]!));

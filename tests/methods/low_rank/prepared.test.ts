@@ -22,12 +22,12 @@ import { GOLDEN_LORA, goldenLogits } from "../../support/prepared_life.ts";
 Deno.test("loftq() and QPiSSA code a matrix as it is stored, also where that is [in, out]", async () => {
   const model = await loadModel(`${GOLDEN}peft_folders/bases/gpt2`, { backend: reference() });
   const targets = ["c_attn", "c_fc", "wte"];
-  const coded = quantize(model, { dtype: "nf4", targets });
+  const quantized = quantize(model, { dtype: "nf4", targets });
   const one = await loftq(model, { rank: 2, targets });
   const two = await pissa(model, { rank: 2, targets, quantize: { dtype: "nf4_double" } });
   for (const [path, t] of weightLeaves(one.model.weights).filter(([, t]) => t.dtype === "nf4")) {
     // The first step of LoftQ quantizes the weights themselves.
-    assert.deepEqual(await bytesOf(t), await bytesOf(lookup(coded.weights, path) as Tensor), path);
+    assert.deepEqual(await bytesOf(t), await bytesOf(lookup(quantized.weights, path) as Tensor), path);
   }
   for (const { model: changed, adapter } of [one, two]) {
     const [base, adapted] = [await goldenLogits(model), await goldenLogits(graft(changed, adapter))];
@@ -35,7 +35,7 @@ Deno.test("loftq() and QPiSSA code a matrix as it is stored, also where that is 
       .map((logits) => Math.hypot(...logits.map((x, i) => x - base[i]!)));
     assert.ok(distance! < alone!, `${distance} against ${alone}`);
   }
-  for (const each of [one, two, coded, model]) each.dispose();
+  for (const each of [one, two, quantized, model]) each.dispose();
 });
 
 Deno.test("pissa() and olora() on a quantized base keep its function", async () => {

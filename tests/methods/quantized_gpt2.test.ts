@@ -24,8 +24,8 @@ import { tinyGpt2 } from "../support/tiny_models.ts";
 
 const backend = reference();
 const base = tinyGpt2(backend, 3, { width: 64, heads: 4, inner: 96, vocabulary: 30 });
-const coded = quantize(base, { dtype: "nf4" });
-const plain = dequantize(coded);
+const quantized = quantize(base, { dtype: "nf4" });
+const plain = dequantize(quantized);
 
 /** What the table has for other models. */
 const ELSEWHERE = ["cross-attention", "s4"];
@@ -51,11 +51,11 @@ for (const { name, setting, make } of publishedMethods().filter(({ name }) => !E
   Deno.test(`${name} (${setting(plain)}) computes the same on a quantized GPT-2 and on its decoded weights`, async () => {
     const method = make(plain);
     const params = method.init({ model: plain, key: 1 }) as Tree;
-    assert.deepEqual(shapesOf(make(coded).init({ model: coded, key: 1 }) as Tree), shapesOf(params));
+    assert.deepEqual(shapesOf(make(quantized).init({ model: quantized, key: 1 }) as Tree), shapesOf(params));
     await moved(params);
     const adapter = { method, params } as Adapter;
     const expected = await logitsOf(graft(plain, adapter));
-    assertClose(await logitsOf(graft(coded, adapter)), expected, 1e-5, "logits");
+    assertClose(await logitsOf(graft(quantized, adapter)), expected, 1e-5, "logits");
     const merged = mergedOf(adapter);
     if (merged !== undefined) assertClose(await logitsOf(merged), expected, 1e-5, "merged logits");
   });
@@ -64,7 +64,7 @@ for (const { name, setting, make } of publishedMethods().filter(({ name }) => !E
 /** Undefined where no weight holds the method. */
 function mergedOf(adapter: Adapter): Model | undefined {
   try {
-    return merge(coded, adapter);
+    return merge(quantized, adapter);
   } catch (error) {
     if (error instanceof TypeError) return undefined;
     throw error;
