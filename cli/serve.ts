@@ -15,6 +15,7 @@ import { interruptible } from "./terminal/interrupt.ts";
 import { methodFileOption, type ModelFlags, modelFlags, outsideOption } from "./load.ts";
 import { baseName, checkNames, type NamedAdapter, namedAdapter } from "./named_adapters.ts";
 import { ADAPTERS_BASE, modelSource } from "./model_source.ts";
+import { exactOption } from "./text_flags.ts";
 import type { Ready, Serving } from "./serve/computing.ts";
 import { type FromAnswering, type Relay, relay, type ToAnswering } from "./serve/relay.ts";
 import { note, print, showBytes, showUnits } from "./terminal/output.ts";
@@ -45,6 +46,7 @@ interface ServeFlags extends ModelFlags {
   readonly maxTokens: number;
   readonly maxBody: number;
   readonly cors?: readonly string[];
+  readonly exact?: true;
   readonly json?: true;
 }
 
@@ -82,6 +84,7 @@ export function serve(program: Command): void {
     .addOption(
       option("--cors <origin>", "whose pages may ask, or '*'; may be repeated", origin),
     )
+    .addOption(exactOption())
     .addOption(rare(option("--max-body <size>", "largest body of a request", bytes, 4 << 20)))
     .option("--json", "print where it listens and what it serves as JSON, and a line for each request");
   helpAll(command).addHelpText("after", EXAMPLE).action(() => run(command.opts<ServeFlags>()));

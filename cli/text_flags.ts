@@ -2,7 +2,7 @@
 import type { GenerateOptions, Sampler } from "../core/mod.ts";
 import type { ChatMessage } from "../formats/chat_template.ts";
 import type { Tokenizer } from "../formats/tokenizer.ts";
-import { type Command, integer, number, type Option, option, repeated } from "./terminal/arguments.ts";
+import { type Command, integer, number, type Option, option, rare, repeated } from "./terminal/arguments.ts";
 
 /** How long a text becomes, and how its tokens are drawn. */
 export interface TextFlags {
@@ -12,7 +12,17 @@ export interface TextFlags {
   readonly topP?: number;
   readonly seed: number;
   readonly stop?: readonly string[];
+  readonly exact?: true;
 }
+
+/** `--exact`. */
+export const exactOption = (): Option =>
+  rare(
+    option(
+      "--exact",
+      "multiply weights in GGUF blocks by f32 numbers; default: rounded to 8 bits, as llama.cpp does",
+    ),
+  );
 
 /** Adds the options of `TextFlags`. */
 export function textFlags(command: Command, longest: number, temperature: Option): Command {
@@ -21,6 +31,7 @@ export function textFlags(command: Command, longest: number, temperature: Option
     .addOption(temperature)
     .option("--top-k <k>", "draw from the k best tokens", integer())
     .option("--top-p <p>", "draw from the likeliest tokens of this mass", number({ above: 0, to: 1 }))
+    .addOption(exactOption())
     .option("--seed <n>", "of the draws: same seed, same text", integer(0), 0)
     .addOption(option("--stop <text>", "end before this text; may be repeated", repeated));
 }
@@ -41,10 +52,16 @@ export function samplerOf(
 
 /** The flags as options of generating. */
 export function generateOptionsOf(
-  { maxNewTokens, seed, stop }: TextFlags,
+  { maxNewTokens, seed, stop, exact }: TextFlags,
   sampler: Sampler | undefined,
 ): GenerateOptions {
-  return { maxNewTokens, key: seed, ...sampler && { sampler }, ...stop && { stop } };
+  return {
+    maxNewTokens,
+    key: seed,
+    roundInputs: exact !== true,
+    ...sampler && { sampler },
+    ...stop && { stop },
+  };
 }
 
 /** A conversation up to the start of the answer. The chat template writes its own special tokens. */

@@ -1,5 +1,15 @@
 /** Matrix products. */
-import { broadcast, defineOp, type Op, type Shape, showShape, size, type Tensor } from "../tensor/mod.ts";
+import {
+  broadcast,
+  defineOp,
+  isGguf,
+  isTracked,
+  type Op,
+  type Shape,
+  showShape,
+  size,
+  type Tensor,
+} from "../tensor/mod.ts";
 import { sumTo } from "./broadcast.ts";
 import { reshape } from "./movement.ts";
 import { rangeError } from "../errors/error.ts";
@@ -10,6 +20,11 @@ export interface MatmulOptions {
   readonly transposeA?: boolean;
   /** Take b [n, k] for [k, n]. */
   readonly transposeB?: boolean;
+  /**
+   * Round a to eight bits in blocks, as llama.cpp does, where b [n, k] (`transposeB`) is in GGUF blocks and the backend can
+   * (`Backend.matmulRounded`). Without effect on other weights, on other backends and where gradients flow. Default false.
+   */
+  readonly roundA?: boolean;
 }
 
 interface Orientation {
@@ -56,6 +71,22 @@ const matmulOp: Op<Orientation> = defineOp({
   }),
 });
 
+/** a [m, k] rounded, times bᵀ, b [n, k] in GGUF blocks. */
+const roundedOp: Op<Record<string, never>> = defineOp({
+  name: "matmul",
+  shape: ([a, b]) => {
+    const [[m, k], [n, l]] = [a!.shape, b!.shape] as unknown as readonly [[number, number], [number, number]];
+    if (k !== l) {
+      throw rangeError(
+        "INVALID_TENSOR",
+        `Cannot matmul ${showShape(a!.shape)} by ${showShape(b!.shape)}ᵀ: inner sizes differ`,
+      );
+    }
+    return [[m, n]];
+  },
+  run: (backend, [a, b], [y]) => backend.matmulRounded!(a!, b!, y!),
+});
+
 function tail(shape: Shape, transposed: boolean): readonly (number | undefined)[] {
   const [m, n] = [shape[shape.length - 2], shape[shape.length - 1]];
   return transposed ? [n, m] : [m, n];
@@ -81,8 +112,12 @@ export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tenso
   // A stack of rows times one matrix is one tall product.
   if (b.shape.length === 2 && a.shape.length !== 2 && !orientation.transposeA && a.shape.length > 0) {
     const rows = size(a.shape.slice(0, -1));
-    const flat = matmulOp([reshape(a, [rows, a.shape[a.shape.length - 1]!]), b], orientation);
+    const flat = matmul(reshape(a, [rows, a.shape[a.shape.length - 1]!]), b, options);
     return reshape(flat, [...a.shape.slice(0, -1), flat.shape[1]!]);
   }
-  return matmulOp([a, b], orientation);
+  const rounds = options.roundA === true && orientation.transposeB && !orientation.transposeA &&
+    isGguf(b.dtype) && a.shape.length === 2 && b.shape.length === 2 &&
+    a.backend.matmulRounded !== undefined &&
+    !isTracked(a) && !isTracked(b);
+  return rounds ? roundedOp([a, b], {}) : matmulOp([a, b], orientation);
 }

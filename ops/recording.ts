@@ -65,6 +65,7 @@ const KERNELS: { readonly [name in KernelName]: true } = {
   concat: true,
   matmul: true,
   matmulPlus: true,
+  matmulRounded: true,
   gatherRows: true,
   scatterAddRows: true,
   gatherLast: true,

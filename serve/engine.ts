@@ -31,6 +31,8 @@ export interface EngineOptions {
   readonly rows: number;
   /** Maximum number of waiting texts. */
   readonly queue: number;
+  /** As `ForwardOptions.roundInputs`. Default false. */
+  readonly roundInputs?: boolean;
 }
 
 /** A queued text. */
@@ -91,7 +93,7 @@ interface Wanted extends Row {
  * await writer.close();
  * ```
  */
-export function engine(model: Model, { adapters, rows, queue }: EngineOptions): Engine {
+export function engine(model: Model, { adapters, rows, queue, roundInputs = false }: EngineOptions): Engine {
   const bare: Runner = { model, edits: [], inPieces: readsInPieces(model) };
   const runners = new Map(Object.entries(adapters).map(([name, adapter]) => [name, runner(model, adapter)]));
   let waiting: Wanted[] = [];
@@ -129,7 +131,7 @@ export function engine(model: Model, { adapters, rows, queue }: EngineOptions): 
     try {
       if (taken(wanted, scores)) return dispose(cached.cache);
       const place = pools.find((pool) => pool.takes(wanted.runner, cached));
-      if (place === undefined) pools.push(pool(model, wanted, cached));
+      if (place === undefined) pools.push(pool(model, wanted, cached, { roundInputs }));
       else place.join(wanted, cached);
     } catch (error) {
       dispose(cached.cache);
@@ -193,7 +195,12 @@ export function engine(model: Model, { adapters, rows, queue }: EngineOptions): 
       const wanted: Wanted = {
         writing: text,
         runner: found,
-        reading: reading(found.model, prompt, found.inPieces ? pieceEnds(prompt.length) : [prompt.length]),
+        reading: reading(
+          found.model,
+          prompt,
+          found.inPieces ? pieceEnds(prompt.length) : [prompt.length],
+          { roundInputs },
+        ),
         cancelled: false,
         done: resolve,
         fail: reject,

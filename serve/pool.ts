@@ -16,6 +16,7 @@ import {
 import { nextTokenLogits } from "../core/running/next_token_logits.ts";
 import { type CachedRows, grown, joinable, joined, picked } from "./cache_rows.ts";
 import { type MixableEdit, mixed } from "./mixed.ts";
+import type { Rounding } from "./reading.ts";
 import type { Writing } from "./text_job.ts";
 
 /** The model and adapter with which rows run. */
@@ -55,7 +56,12 @@ export interface Pool<W extends Row> {
 }
 
 /** A pool of the model that rows share, with its first row. */
-export function pool<W extends Row>(base: Model, row: W, cached: CachedRows): Pool<W> {
+export function pool<W extends Row>(
+  base: Model,
+  row: W,
+  cached: CachedRows,
+  rounding: Rounding = {},
+): Pool<W> {
   const shares = row.runner.edits !== undefined;
   const root: Root<CachedRows> = keep(cached);
   let rows: readonly W[] = [row];
@@ -97,7 +103,10 @@ export function pool<W extends Row>(base: Model, row: W, cached: CachedRows): Po
       const { cache, used } = root.tree;
       const running = modelNow();
       const { result, next } = scope((): Synchronous<{ result: Tensor; next: CachedRows }> => {
-        const { result, cache: after } = nextTokenLogits(running, tokenBatch(running, before), { cache });
+        const { result, cache: after } = nextTokenLogits(running, tokenBatch(running, before), {
+          cache,
+          ...rounding,
+        });
         return { result, next: grown(after, used) };
       });
       root.replace(next);

@@ -67,8 +67,18 @@ export interface Reading {
   dispose(): void;
 }
 
+/** Whether passes round, as `ForwardOptions.roundInputs`. */
+export interface Rounding {
+  readonly roundInputs?: boolean;
+}
+
 /** Begins to read a prompt in chunks that end at `ends`, the last of them at its own end. */
-export function reading(model: Model, prompt: readonly number[], ends: readonly number[]): Reading {
+export function reading(
+  model: Model,
+  prompt: readonly number[],
+  ends: readonly number[],
+  rounding: Rounding = {},
+): Reading {
   let [from, root]: [number, Root<CachedRows> | undefined] = [0, undefined];
   const before = (): { readonly cache?: CachedRows["cache"] } =>
     root === undefined ? {} : { cache: root.tree.cache };
@@ -79,7 +89,11 @@ export function reading(model: Model, prompt: readonly number[], ends: readonly 
       from = to;
       if (to < prompt.length) {
         const next = scope((): Synchronous<CachedRows> => {
-          const { cache } = model.architecture.states(model, { inputIds }, { ...before(), keepCache: true });
+          const { cache } = model.architecture.states(model, { inputIds }, {
+            ...before(),
+            ...rounding,
+            keepCache: true,
+          });
           if (cache === undefined) {
             throw typeError(
               "MODEL_UNSUPPORTED",
@@ -97,7 +111,7 @@ export function reading(model: Model, prompt: readonly number[], ends: readonly 
         const { result, cache } = nextTokenLogits(model, {
           inputIds,
           ...start !== undefined && { decoderInputIds: [[start]] },
-        }, before());
+        }, { ...before(), ...rounding });
         return { result, cached: { cache, used: [cache.length] } };
       });
       root?.dispose();

@@ -200,6 +200,13 @@ export interface Backend {
     out: Operand,
   ): void;
 
+  /**
+   * out = round(a) · bᵀ for a [m, k] and b [n, k] in GGUF blocks: each block of a row of a, as long as b's, is rounded to whole
+   * numbers of eight bits times a scale, as llama.cpp rounds it, and products of codes are summed as whole numbers. The same
+   * bits on all backends that have it; absent elsewhere.
+   */
+  matmulRounded?(a: Operand, b: Operand, out: Operand): void;
+
   /** out[i] = table[ids[i]] over the first axis; table [v, ...] of any dtype, ids i32 of any shape, out f32. */
   gatherRows(table: Operand, ids: Operand, out: Operand): void;
   /** out = zeros [v, ...]; out[ids[i]] += x[i], added in order of i. */

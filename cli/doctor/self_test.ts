@@ -121,6 +121,21 @@ const CASES: { readonly [kernel in KernelName]: readonly Case[] } = {
     [input([33, 64]), input([70, 64]), input([33, 8]), input([70, 8]), output(MATRIX)],
     (k, a, b, c, d, y) => k.matmulPlus?.(a!, b!, { transposeA: false, transposeB: true }, c!, d!, y!),
   ),
+  matmulRounded: [
+    ...(["q4_0", "q4_1", "q8_0"] as const).flatMap((dtype) =>
+      [1, 40].map((rows): Case => ({
+        values: [input([rows, 256]), input([64, 256]), output([64, 256], dtype), output([rows, 64])],
+        run: (k, a, b, coded, y) => {
+          k.cast(b!, coded!);
+          k.matmulRounded?.(a!, coded!, y!);
+        },
+      }))
+    ),
+    ...READ_ONLY.map((dtype): Case => ({
+      values: [input([40, 256]), codes([64, 256], dtype), output([40, 64])],
+      run: (k, a, b, y) => k.matmulRounded?.(a!, b!, y!),
+    })),
+  ],
   gatherRows: one(
     [input(MATRIX), whole([12], 33), output([12, 70])],
     (k, x, i, y) => k.gatherRows(x!, i!, y!),

@@ -28,6 +28,7 @@ export interface Serving extends ModelFlags {
   readonly maxLength?: number;
   readonly maxTokens: number;
   readonly maxBody: number;
+  readonly exact?: true;
 }
 
 /** What the thread says when it is ready. */
@@ -55,7 +56,7 @@ export async function serveHere(thread: ThisThread): Promise<void> {
 
 async function answerWith(
   thread: ThisThread,
-  { model: source, base, rows, queue, maxTokens, maxBody, maxLength: asked }: Serving,
+  { model: source, base, rows, queue, maxTokens, maxBody, maxLength: asked, exact }: Serving,
   { base: model, backend, close }: Opened,
   adapters: Readonly<Record<string, Adapter>>,
 ): Promise<void> {
@@ -69,7 +70,9 @@ async function answerWith(
   }
   const local = await localCopy(source) ?? source;
   const sampler = advisedSampler(local);
-  const running = decodes(model) ? engine(model, { adapters, rows, queue }) : undefined;
+  const running = decodes(model)
+    ? engine(model, { adapters, rows, queue, roundInputs: exact !== true })
+    : undefined;
   const names = Object.keys(adapters);
   let stopping = false;
   const service: Service = {

@@ -61,6 +61,12 @@ export function decoded(t: Tensor): Tensor {
   return t.dtype === "f32" ? t : castTo(t, "f32");
 }
 
+/** How `dense` multiplies. */
+export interface DenseOptions {
+  /** Round inputs to eight bits where the matrix is in GGUF blocks, see `MatmulOptions.roundA`. Default false. */
+  readonly roundInputs?: boolean;
+}
+
 /**
  * A matrix [out, in], or [in, out] when `transposed` (GPT-2's Conv1D).
  *
@@ -74,14 +80,18 @@ export function decoded(t: Tensor): Tensor {
  * assert.equal(map.cost, 4); // multiply-adds a row
  * ```
  */
-export function dense(matrix: Tensor, transposed = false): LinearMap {
+export function dense(
+  matrix: Tensor,
+  transposed = false,
+  { roundInputs = false }: DenseOptions = {},
+): LinearMap {
   const [rows, columns] = [matrix.shape[0]!, matrix.shape[1]!];
   return {
     inFeatures: transposed ? rows : columns,
     outFeatures: transposed ? columns : rows,
     tensors: [matrix],
     cost: rows * columns,
-    apply: (x) => matmul(x, matrix, { transposeB: !transposed }),
+    apply: (x) => matmul(x, matrix, { transposeB: !transposed, roundA: roundInputs }),
     applyPlus: (x, term) => matmulPlus(x, matrix, term.rows, term.matrix, { transposeB: !transposed }),
     weight: () => transposed ? transpose(decoded(matrix)) : matrix, // quantized values cannot be transposed
     columns: (ids) => gatherRows(transposed ? matrix : transpose(decoded(matrix)), ids),

@@ -3,7 +3,7 @@ import { isQuantized, type Tensor } from "../../tensor/mod.ts";
 import type { LinearEdit, PassCall } from "../edits/edit.ts";
 import { foldLinear } from "../edits/fold.ts";
 import { bareLayer, type Layer, tableLayer } from "../edits/layer.ts";
-import { decoded, dense } from "../linear_maps/linear_map.ts";
+import { decoded, dense, type DenseOptions } from "../linear_maps/linear_map.ts";
 import { atPlace } from "../trees/edit_checks.ts";
 import { callAt, keyed, type Pass } from "./pass.ts";
 import { editsAt, type Site } from "../trees/weights.ts";
@@ -26,8 +26,10 @@ export function bareLayerAt(site: Site, transposed: boolean): Layer {
   const bias = optionalWeight(site, "bias");
   const matrix = weight(site, "weight", transposed);
   const inOut = transposed && !isQuantized(matrix.dtype); // quantized matrices are [out, in]
-  return bareLayer(dense(matrix, inOut), bias === undefined ? undefined : decoded(bias));
+  return bareLayer(dense(matrix, inOut, roundingOf(site)), bias === undefined ? undefined : decoded(bias));
 }
+
+const roundingOf = ({ pass }: Site): DenseOptions => ({ roundInputs: pass?.roundInputs ?? false });
 
 function foldEdits(layer: Layer, edits: readonly LinearEdit[], call: PassCall): Layer {
   return edits.reduce((l, edit, i) => foldLinear(l, edit, keyed(call, "linear", i)), layer);
@@ -101,6 +103,9 @@ export function embedding(pass: Pass, site: Site, ids: Tensor): Tensor {
  * ```
  */
 export function head(pass: Pass, site: Site, matrix: Tensor, bias: Tensor | undefined, x: Tensor): Tensor {
-  const layer = bareLayer(dense(matrix), bias === undefined ? undefined : decoded(bias));
+  const layer = bareLayer(
+    dense(matrix, false, roundingOf(site)),
+    bias === undefined ? undefined : decoded(bias),
+  );
   return foldEdits(layer, editsAt(site.branch, "linear"), callAt(pass, site.path)).apply(x);
 }

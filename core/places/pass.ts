@@ -30,8 +30,8 @@ export interface Pass extends PassCall {
  * assert.deepEqual(weightPass({}), { train: false });
  * ```
  */
-export function weightPass({ train = false, key }: ForwardOptions): WeightPass {
-  return { train, ...key !== undefined && { key: keyOf(key) } };
+export function weightPass({ train = false, key, roundInputs = false }: ForwardOptions): WeightPass {
+  return { train, ...key !== undefined && { key: keyOf(key) }, ...roundInputs && { roundInputs } };
 }
 
 /**

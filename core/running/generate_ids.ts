@@ -46,6 +46,8 @@ export interface GenerateIdsOptions {
   readonly key?: number | Key;
   /** The adapter of each prompt, under `perRow`; null for none. */
   readonly rows?: readonly (string | null)[];
+  /** As `ForwardOptions.roundInputs`. Default false. */
+  readonly roundInputs?: boolean;
   /** Ids that end a text; default: those in the model's config and tokenizer. */
   readonly eos?: number | readonly number[];
   /** Ends the generation between two tokens: the promise rejects with its reason, and caches are freed. */
@@ -122,7 +124,7 @@ export async function continueIds(
   const seed = keyOf(options.key ?? 0);
   const open = new Set(rows.keys());
 
-  const start = scope((): Synchronous<Step> => step(model, first, sampler, undefined));
+  const start = scope((): Synchronous<Step> => step(model, first, options, undefined));
   const root = keep(start);
   try {
     for (let n = 1;; n++) {
@@ -139,7 +141,7 @@ export async function continueIds(
       if (open.size === 0) return rows;
       await heed(signal);
       const batch = tokenBatch(prompts, first, next, n, open);
-      root.replace(scope((): Synchronous<Step> => step(model, batch, sampler, cache)));
+      root.replace(scope((): Synchronous<Step> => step(model, batch, options, cache)));
     }
   } finally {
     root.dispose();
@@ -153,11 +155,16 @@ interface Step {
 }
 
 /** One pass; scores [b, v], or the best tokens where nothing is sampled. */
-function step(model: Model, batch: Batch, sampler: Sampler | undefined, cache: Cache | undefined): Step {
+function step(
+  model: Model,
+  batch: Batch,
+  { sampler, roundInputs = false }: GenerateIdsOptions,
+  cache: Cache | undefined,
+): Step {
   const { result: logits, cache: next } = byRows(
     model,
     batch,
-    cache === undefined ? {} : { cache },
+    { roundInputs, ...cache && { cache } },
     nextTokenLogits,
   );
   return { scores: sampler === undefined ? argmax(logits) : logits, cache: next! };

@@ -26,6 +26,8 @@ export interface WeightPass {
   readonly train: boolean;
   /** The pass's key; present while training. */
   readonly key?: Key | undefined;
+  /** As `ForwardOptions.roundInputs`. */
+  readonly roundInputs?: boolean;
 }
 
 /**

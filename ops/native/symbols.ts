@@ -15,6 +15,7 @@ const SIGNATURES = {
   scratch_bytes: ">w",
   fma_peak: "uf>f",
   matmul: "uwwwwwwwwwwbbww",
+  matmul_rounded: "uwwwwww",
   attention: "w",
   attention_grad: "w",
   decode: "uwwww",

@@ -5,6 +5,7 @@ import { attention, attentionGrad } from "./attention.ts";
 import { binary, select, swiglu, swigluGrad, unary } from "./elementwise.ts";
 import { orderStatistic, qr, svd } from "./linalg.ts";
 import { matmul } from "./matmul.ts";
+import { matmulRounded } from "./rounded.ts";
 import {
   concat,
   gatherLast,
@@ -80,6 +81,7 @@ export function reference(): Backend {
     place,
     concat,
     matmul,
+    matmulRounded,
     gatherRows,
     scatterAddRows,
     gatherLast,

@@ -8,7 +8,7 @@ import type { Context } from "./context.ts";
 import { broadcastStrides } from "../../tensor/walk.ts";
 
 /** The kernels of this file. */
-export type ProductKernels = Pick<Backend, "matmul" | "attention" | "attentionGrad">;
+export type ProductKernels = Pick<Backend, "matmul" | "matmulRounded" | "attention" | "attentionGrad">;
 
 /** Products. */
 export function productKernels(context: Context): ProductKernels {
@@ -37,6 +37,11 @@ export function productKernels(context: Context): ProductKernels {
         );
       if (batch === 1) run(0);
       else context.longWords(batchOffsets(a, b, lead), run);
+    },
+    matmulRounded(a, b, out) {
+      const [m, k] = a.shape as [number, number];
+      const n = b.shape[0]!;
+      if (m * n > 0) kernels().matmul_rounded(DTYPE[b.dtype], at(a), address(b), at(out), m, n, k);
     },
     attention(q, k, v, mask, bias, options, out, lse) {
       const outputs = [at(out), at(lse), 0, 0, 0, 0, 0];

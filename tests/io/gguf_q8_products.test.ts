@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { forward, generateIds, type Model, read } from "../../core/mod.ts";
 import { loadModel } from "../../io/load_model.ts";
+import { isNativeBuilt } from "../../ops/native/mod.ts";
 import { withBackend } from "../support/backends.ts";
 import { assertClose } from "../support/assert.ts";
 import { roundedInputs } from "../support/rounded_inputs.ts";
@@ -23,8 +24,8 @@ const EXPECTED: Readonly<Record<string, readonly Row[]>> = JSON.parse(
   Deno.readTextFileSync(`${GOLDEN}rounded_inputs/expected.json`),
 );
 
-async function lastLogits(model: Model, ids: readonly number[]): Promise<Float32Array> {
-  const { logits } = forward(model, { inputIds: [ids] });
+async function lastLogits(model: Model, ids: readonly number[], roundInputs = false): Promise<Float32Array> {
+  const { logits } = forward(model, { inputIds: [ids] }, { roundInputs });
   const numbers = await read(logits);
   logits.storage.free();
   return numbers.subarray(numbers.length - logits.shape[2]!);
@@ -45,6 +46,25 @@ for (const backend of ["reference", "wasm"] as const) {
         assert.throws(() => assertClose(plain, rows[0]!.last, 1e-5, name), "the rounding shows");
         model.dispose();
       }));
+  }
+}
+
+for (const backend of ["reference", "wasm", "native"] as const) {
+  for (const [name, rows] of Object.entries(EXPECTED)) {
+    Deno.test({
+      name: `roundInputs gives llama.cpp's logits and greedy tokens: ${name} on ${backend}`,
+      ignore: backend === "native" && !isNativeBuilt(),
+      fn: () =>
+        withBackend(backend, async (backend) => {
+          const model = await loadModel(`${GOLDEN}rounded_inputs/${name}.gguf`, { backend });
+          for (const { ids, last, made } of rows) {
+            assertClose(await lastLogits(model, ids, true), last, 1e-5, name);
+            const options = { maxNewTokens: made.length, roundInputs: true };
+            assert.deepEqual(await generateIds(model, ids, options), made);
+          }
+          model.dispose();
+        }),
+    });
   }
 }
 

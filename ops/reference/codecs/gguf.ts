@@ -63,10 +63,7 @@ function decodeBlock(dtype: GgufType, block: Uint8Array, out: Float32Array): voi
     case "q6_k": {
       const d = half(208);
       for (let i = 0; i < 256; i++) {
-        const part = i >> 7; // two halves of 128
-        const low = (block[64 * part + (i & 63)]! >> (i & 64 ? 4 : 0)) & 15;
-        const high = (block[128 + 32 * part + (i & 31)]! >> (2 * ((i >> 5) & 3))) & 3;
-        out[i] = d * signed(block[192 + (i >> 4)]!) * ((low | (high << 4)) - 32);
+        out[i] = d * signed(block[192 + (i >> 4)]!) * (code6(block, i) - 32);
       }
       return;
     }
@@ -89,10 +86,14 @@ function decode32(
   low: number,
 ): void {
   for (let j = 0; j < 32; j++) {
-    const fifth = high === undefined ? 0 : (block[high + (j >> 3)]! >> (j & 7)) & 1;
-    const code = ((block[low + (j & 15)]! >> (j < 16 ? 0 : 4)) & 15) | (fifth << 4);
-    out[j] = d * (code - centre) + m;
+    out[j] = d * (code32(block, j, high, low) - centre) + m;
   }
+}
+
+/** Code j of a block of 32. */
+export function code32(block: Uint8Array, j: number, high: number | undefined, low: number): number {
+  const fifth = high === undefined ? 0 : (block[high + (j >> 3)]! >> (j & 7)) & 1;
+  return ((block[low + (j & 15)]! >> (j < 16 ? 0 : 4)) & 15) | (fifth << 4);
 }
 
 /** Eight groups of 32, each with a 6-bit scale and minimum. */
@@ -106,22 +107,34 @@ function decode256(
 ): void {
   for (let i = 0; i < 256; i++) {
     const group = i >> 5;
-    const byte = low + 32 * (group >> 1) + (i & 31);
-    const fifth = high === undefined ? 0 : (block[high + (i & 31)]! >> group) & 1;
-    const code = ((block[byte]! >> (group & 1 ? 4 : 0)) & 15) | (fifth << 4);
-    out[i] = d * sixBits(block, group, 0) * code - m * sixBits(block, group, 4);
+    out[i] = d * sixBits(block, group, 0) * code256(block, i, high, low) - m * sixBits(block, group, 4);
   }
 }
 
+/** Code i of a block of eight groups. */
+export function code256(block: Uint8Array, i: number, high: number | undefined, low: number): number {
+  const group = i >> 5;
+  const fifth = high === undefined ? 0 : (block[high + (i & 31)]! >> group) & 1;
+  return ((block[low + 32 * (group >> 1) + (i & 31)]! >> (group & 1 ? 4 : 0)) & 15) | (fifth << 4);
+}
+
+/** Code i of a block of q6_k. */
+export function code6(block: Uint8Array, i: number): number {
+  const part = i >> 7; // two halves of 128
+  const low = (block[64 * part + (i & 63)]! >> (i & 64 ? 4 : 0)) & 15;
+  return low | (((block[128 + 32 * part + (i & 31)]! >> (2 * ((i >> 5) & 3))) & 3) << 4);
+}
+
 /** 6-bit number of a group: groups 0-3 have a byte each, 4-7 share a nibble and the top two bits of those bytes. */
-function sixBits(block: Uint8Array, group: number, kind: 0 | 4): number {
+export function sixBits(block: Uint8Array, group: number, kind: 0 | 4): number {
   const at = 4 + kind;
   if (group < 4) return block[at + group]! & 63;
   const nibble = (block[12 + group - 4]! >> kind) & 15;
   return nibble | ((block[at + group - 4]! >> 6) << 4);
 }
 
-const signed = (byte: number): number => (byte << 24) >> 24;
+/** A byte's value with its sign. */
+export const signed = (byte: number): number => (byte << 24) >> 24;
 
 /**
  * Bytes of f32 values as 32-element blocks.

@@ -24,6 +24,7 @@ export const gather_rows: (a: number, b: number, c: number, d: number, e: number
 export const layer_norm: (a: number, b: number, c: number, d: number, e: number, f: number, g: number, h: number, i: number) => void;
 export const layer_norm_grad: (a: number, b: number, c: number, d: number, e: number, f: number, g: number, h: number) => void;
 export const matmul: (a: number, b: number, c: number, d: number, e: number, f: number, g: number, h: number, i: number, j: number, k: number, l: number, m: number, n: number, o: number) => void;
+export const matmul_rounded: (a: number, b: number, c: number, d: number, e: number, f: number, g: number) => void;
 export const order_statistic: (a: number, b: number, c: number) => number;
 export const qr: (a: number, b: number, c: number, d: number, e: number) => void;
 export const reduce: (a: number, b: number, c: number, d: number, e: number, f: number) => void;

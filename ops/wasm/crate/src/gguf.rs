@@ -83,7 +83,7 @@ unsafe fn decode_blocks<L: Layout>(blocks: L, start: usize, n: usize, out: Out<f
 
 /// The nibbles of sixteen bytes: the low ones for part (or group) 0, the high ones for 1.
 #[inline(always)]
-fn nibbles(bytes: V, side: usize) -> V {
+pub fn nibbles(bytes: V, side: usize) -> V {
     if side == 0 { v128_and(bytes, u8x16_splat(15)) } else { u8x16_shr(bytes, 4) }
 }
 
@@ -92,7 +92,7 @@ fn nibbles(bytes: V, side: usize) -> V {
 /// # Safety
 /// The bytes are there.
 #[inline(always)]
-unsafe fn fifth_bits(p: In<u8>) -> V {
+pub unsafe fn fifth_bits(p: In<u8>) -> V {
     // SAFETY: the caller's promise.
     let pair = u16x8_splat(unsafe { p.cast::<u16>().unaligned() });
     let spread = i8x16_shuffle::<0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1>(pair, pair);
@@ -100,12 +100,12 @@ unsafe fn fifth_bits(p: In<u8>) -> V {
     v128_and(u8x16_eq(v128_and(spread, bit), bit), u8x16_splat(16))
 }
 
-/// d, m and the 6-bit scales and minima of eight groups, a byte each.
+/// The 6-bit scales and minima of eight groups, a byte each.
 ///
 /// # Safety
 /// The sixteen bytes of a head are there.
 #[inline(always)]
-unsafe fn head_of_eight(halves: Halves, p: In<u8>) -> (f32, f32, u64, u64) {
+pub unsafe fn six_bits(p: In<u8>) -> (u64, u64) {
     // SAFETY: the caller's promise.
     unsafe {
         let word = |at: usize| p.add(at).cast::<u32>().unaligned();
@@ -113,8 +113,41 @@ unsafe fn head_of_eight(halves: Halves, p: In<u8>) -> (f32, f32, u64, u64) {
         let low = |x: u32| (x & 0x3f3f_3f3f) as u64;
         // The last four have their low nibbles in `rest` and their upper two bits above those of the first four.
         let high = |x: u32, nibbles: u32| ((nibbles & 0x0f0f_0f0f | x >> 2 & 0x3030_3030) as u64) << 32;
-        let (d, m) = (halves.at(p), halves.at(p.add(2)));
-        (d, m, low(scales) | high(scales, rest), low(minima) | high(minima, rest >> 4))
+        (low(scales) | high(scales, rest), low(minima) | high(minima, rest >> 4))
+    }
+}
+
+/// The codes of group g of a q6_k block, a byte each.
+///
+/// # Safety
+/// The block is there, and has the group.
+#[inline(always)]
+pub unsafe fn sixth_codes(p: In<u8>, g: usize) -> V {
+    let (half, quarter, side) = (g / 8, g / 2 % 4, g % 2);
+    // SAFETY: the caller's promise.
+    unsafe {
+        let low = nibbles(load_bytes(p.add(64 * half + 32 * (quarter % 2) + 16 * side)), quarter / 2);
+        let top = load_bytes(p.add(128 + 32 * half + 16 * side));
+        let top = match quarter {
+            0 => u8x16_shl(v128_and(top, u8x16_splat(0x03)), 4),
+            1 => u8x16_shl(v128_and(top, u8x16_splat(0x0c)), 2),
+            2 => v128_and(top, u8x16_splat(0x30)),
+            _ => u8x16_shr(v128_and(top, u8x16_splat(0xc0)), 2),
+        };
+        v128_or(low, top)
+    }
+}
+
+/// d, m and the scales and minima of eight groups.
+///
+/// # Safety
+/// The sixteen bytes of a head are there.
+#[inline(always)]
+unsafe fn head_of_eight(halves: Halves, p: In<u8>) -> (f32, f32, u64, u64) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let (scales, minima) = six_bits(p);
+        (halves.at(p), halves.at(p.add(2)), scales, minima)
     }
 }
 
@@ -198,18 +231,7 @@ layouts! {
     BlocksQ6K: 16 x 16, 210 bytes, shifted false;
         head(halves, p): f32 = halves.at(p.add(208));
         scale(h, g) = (h * p.at(192 + g) as i8 as f32, 0.0);
-        codes(_part) = {
-            let (half, quarter, side) = (g / 8, g / 2 % 4, g % 2);
-            let low = nibbles(load_bytes(p.add(64 * half + 32 * (quarter % 2) + 16 * side)), quarter / 2);
-            let top = load_bytes(p.add(128 + 32 * half + 16 * side));
-            let top = match quarter {
-                0 => u8x16_shl(v128_and(top, u8x16_splat(0x03)), 4),
-                1 => u8x16_shl(v128_and(top, u8x16_splat(0x0c)), 2),
-                2 => v128_and(top, u8x16_splat(0x30)),
-                _ => u8x16_shr(v128_and(top, u8x16_splat(0xc0)), 2),
-            };
-            signed16(i8x16_sub(v128_or(low, top), i8x16_splat(32)))
-        };
+        codes(_part) = signed16(i8x16_sub(sixth_codes(p, g), i8x16_splat(32)));
 }
 
 /// out[0..] = the elements of a block.

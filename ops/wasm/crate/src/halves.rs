@@ -35,6 +35,13 @@ impl Halves {
         Halves(())
     }
 
+    /// The table, which `new` has filled before.
+    #[inline(always)]
+    pub fn filled() -> Self {
+        debug_assert!(table::READY.load(core::sync::atomic::Ordering::Acquire), "no table of halves");
+        Halves(())
+    }
+
     /// The number at `p`.
     ///
     /// # Safety

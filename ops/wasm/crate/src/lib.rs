@@ -44,6 +44,20 @@ mod pool;
 #[cfg(not(target_arch = "wasm32"))]
 mod portable_simd;
 mod reduce;
+mod rounded;
+mod rounded_codes;
+mod rounded_inputs;
+mod rounded_lanes;
+mod rounded_panels;
+#[cfg(not(target_arch = "wasm32"))]
+mod rounded_plain;
+mod rounded_rows;
+#[cfg(test)]
+mod rounded_tests;
+#[cfg(target_arch = "wasm32")]
+mod rounded_wasm;
+#[cfg(target_arch = "x86_64")]
+mod rounded_x86;
 mod simd;
 #[cfg_attr(not(target_arch = "wasm32"), path = "wide_sixteen.rs")]
 mod sixteen;
