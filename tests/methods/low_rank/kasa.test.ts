@@ -21,6 +21,7 @@ laws(
   {
     atInit: "other",
     decomposes: true,
+    models: [tinyLlama], // a GPT-2 has no q_proj of its own
   },
 );
 

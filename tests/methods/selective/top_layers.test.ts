@@ -9,7 +9,7 @@ import { methodLaws } from "../../support/method_laws.ts";
 import { publishedCount, trainableOf } from "../../support/published_counts.ts";
 import { bertOf } from "../../support/published_shapes.ts";
 import { selectiveGolden } from "../../support/selective_golden.ts";
-import { tinyT5 } from "../../support/tiny_models.ts";
+import { tinyGpt2, tinyQwen3, tinyT5 } from "../../support/tiny_models.ts";
 
 methodLaws("topLayers()", {
   method: just(topLayers()),
@@ -19,12 +19,13 @@ methodLaws("topLayers()", {
 });
 methodLaws("topLayers() with the tied matrix", {
   method: just(topLayers({ blocks: 2, tied: "trained" })),
+  models: [tinyGpt2, tinyQwen3],
   atInit: "base",
   merges: "only",
   counts: (model) => {
-    const { tiedTo = "" } = model.spec.heads[0]!;
+    const tied = RegExp.escape(model.spec.heads[0]!.tiedTo!);
     return changedOnly(
-      elements(model, new RegExp(`\\.[01]\\.|(model\\.norm|ln_f|lm_head|${RegExp.escape(tiedTo)})\\.w`)),
+      elements(model, new RegExp(`\\.[01]\\.|(model\\.norm|ln_f|lm_head)\\.|${tied}\\.weight`)),
     );
   },
 });
