@@ -18,14 +18,21 @@ export async function servePeer(
   times = 1,
   peakBytes: () => number = peakResident,
 ): Promise<void> {
+  await serveReadings(versions, async () => {
+    const start = performance.now();
+    for (let i = 0; i < times; i++) await work();
+    return { milliseconds: (performance.now() - start) / times, peakBytes: peakBytes() };
+  });
+}
+
+/** The same for work that measures itself. */
+export async function serveReadings(
+  versions: Readonly<Record<string, string>>,
+  work: () => Promise<{ readonly milliseconds: number; readonly peakBytes: number }>,
+): Promise<void> {
   console.log(JSON.stringify(versions));
   for await (const text of Deno.stdin.readable.pipeThrough(new TextDecoderStream())) {
-    for (const _ of text.trim().split("\n")) {
-      const start = performance.now();
-      for (let i = 0; i < times; i++) await work();
-      const milliseconds = (performance.now() - start) / times;
-      console.log(JSON.stringify({ milliseconds, peakBytes: peakBytes() }));
-    }
+    for (const _ of text.trim().split("\n")) console.log(JSON.stringify(await work()));
   }
 }
 

@@ -8,6 +8,7 @@ import { growth } from "./growth.ts";
 import { loadingOn } from "./loading.ts";
 import { nativeRows } from "./native.ts";
 import { ownSteps } from "./own_step.ts";
+import { preferencesOn } from "./preferences.ts";
 import { productsOn, productTile } from "./products.ts";
 import { quantisedOn } from "./quantised.ts";
 import { ranks } from "./ranks.ts";
@@ -21,6 +22,7 @@ export const ROWS: readonly Row[] = [
   bandwidth,
   ...steps,
   ...ownSteps,
+  ...preferencesOn("wasm"),
   ...quantisedOn("wasm"),
   ...factorsOn("wasm"),
   ...generationOn("wasm"),

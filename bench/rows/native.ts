@@ -7,6 +7,7 @@ import { factorsOn } from "./factors.ts";
 import { generationOn } from "./generation.ts";
 import { loadingOn } from "./loading.ts";
 import { reparametrisedSteps } from "./own_step.ts";
+import { preferencesOn } from "./preferences.ts";
 import { productsOn } from "./products.ts";
 import { quantisedOn } from "./quantised.ts";
 import { adapterSteps, inRuntimes, loraSteps, lycorisSteps } from "./steps.ts";
@@ -22,6 +23,7 @@ export const nativeRows: readonly Row[] = [
   ...adapterSteps("native"),
   ...lycorisSteps("native"),
   ...reparametrisedSteps("native"),
+  ...preferencesOn("native"),
   ...quantisedOn("native"),
   ...factorsOn("native"),
   row(
