@@ -1,5 +1,6 @@
 /** Prompts and answers as rows for an encoder-decoder model. */
 import { positive } from "./buckets.ts";
+import type { ExampleFile } from "./example_file.ts";
 import type { Example } from "./examples.ts";
 import { showLocation } from "./jsonl.ts";
 import type { Rows } from "./rows.ts";
@@ -15,6 +16,17 @@ export interface Seq2seqOptions {
   readonly maxLength: number;
   /** Maximum number of answer tokens, including the end token; a longer answer is an error. */
   readonly maxAnswerLength: number;
+}
+
+/** The tokens of one example: what is read, and what is written. */
+interface Seq2seqRow {
+  readonly read: readonly number[];
+  readonly written: readonly number[];
+}
+
+/** What makes tokens of texts, end token included. */
+interface Seq2seqTokenizer {
+  encode(text: string): readonly number[];
 }
 
 /**
@@ -34,35 +46,27 @@ export interface Seq2seqOptions {
  * ```
  */
 export function seq2seqRows(
-  examples: readonly Example[],
+  examples: readonly Example[] | Pick<ExampleFile, "count" | "example">,
   tokenizer: { encode(text: string): readonly number[] },
-  { maxLength, maxAnswerLength }: Seq2seqOptions,
+  options: Seq2seqOptions,
 ): Rows {
-  positive("maxLength", maxLength);
-  positive("maxAnswerLength", maxAnswerLength);
-  const rowOf = (n: number): { readonly read: readonly number[]; readonly written: readonly number[] } => {
-    const { prompt, answer, at } = examples[n]!;
-    const text = typeof prompt === "string" ? prompt : prompt.map(({ content }) => content).join("\n");
-    const [all, written] = [tokenizer.encode(text), tokenizer.encode(answer)];
-    const read = all.length <= maxLength ? all : [...all.slice(0, maxLength - 1), ...all.slice(-1)];
-    if (written.length === 0 || written.length > maxAnswerLength) {
-      throw rangeError(
-        "DATA_INVALID",
-        `${
-          at ? `${showLocation(at)}: ` : ""
-        }the answer has ${written.length} tokens but must have 1 to ${maxAnswerLength}`,
-      );
-    }
-    return { read, written };
-  };
-  const sizes = examples.map((_, n) => {
+  positive("maxLength", options.maxLength);
+  positive("maxAnswerLength", options.maxAnswerLength);
+  const [count, exampleOf] = "count" in examples
+    ? [examples.count, (n: number) => examples.example(n)]
+    : [examples.length, (n: number) => examples[n]!];
+  const rowOf = (n: number): Seq2seqRow => encoded(exampleOf(n), tokenizer, options);
+  const lengths = new Uint32Array(count);
+  const targets = new Uint32Array(count);
+  for (let n = 0; n < count; n++) {
     const { read, written } = rowOf(n);
-    return [read.length + written.length, written.length] as const;
-  });
+    lengths[n] = read.length + written.length;
+    targets[n] = written.length;
+  }
   return {
-    count: examples.length,
-    lengths: sizes.map(([length]) => length),
-    targets: sizes.map(([, targets]) => targets),
+    count,
+    lengths,
+    targets,
     // A row without labels is entirely a prompt to be continued.
     tokens: (n) => {
       const { read } = rowOf(n);
@@ -84,4 +88,23 @@ export function seq2seqRows(
       };
     },
   };
+}
+
+function encoded(
+  { prompt, answer, at }: Example,
+  tokenizer: Seq2seqTokenizer,
+  { maxLength, maxAnswerLength }: Seq2seqOptions,
+): Seq2seqRow {
+  const text = typeof prompt === "string" ? prompt : prompt.map(({ content }) => content).join("\n");
+  const [all, written] = [tokenizer.encode(text), tokenizer.encode(answer)];
+  const read = all.length <= maxLength ? all : [...all.slice(0, maxLength - 1), ...all.slice(-1)];
+  if (written.length === 0 || written.length > maxAnswerLength) {
+    throw rangeError(
+      "DATA_INVALID",
+      `${
+        at ? `${showLocation(at)}: ` : ""
+      }the answer has ${written.length} tokens but must have 1 to ${maxAnswerLength}`,
+    );
+  }
+  return { read, written };
 }

@@ -59,7 +59,6 @@ export async function textRowsOf(
       ...!early && { counted: shown.at },
     }).finally(shown.stop);
   }
-  const all = Array.from({ length: examples.count }, (_, n) => examples.example(n));
-  const rows = seq2seqRows(all, tokenizer, { maxLength, maxAnswerLength: maxLength });
+  const rows = seq2seqRows(examples, tokenizer, { maxLength, maxAnswerLength: maxLength });
   return { rows, [Symbol.dispose]: () => {} };
 }
