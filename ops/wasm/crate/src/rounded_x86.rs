@@ -10,6 +10,9 @@ pub struct Avx2;
 pub struct Vnni;
 
 /// Both halves.
+///
+/// # Safety
+/// The CPU has AVX.
 #[inline(always)]
 unsafe fn joined(codes: [V; 2]) -> __m256i {
     // SAFETY: any sixteen bytes are lanes, and the CPU has the instruction.
@@ -20,6 +23,9 @@ unsafe fn joined(codes: [V; 2]) -> __m256i {
 }
 
 /// Sums of pairs of lanes, of x and y in turn by halves.
+///
+/// # Safety
+/// The CPU has AVX2.
 #[inline(always)]
 unsafe fn pairs(x: __m256i, y: __m256i) -> __m256i {
     // SAFETY: the CPU has the instruction.
@@ -27,6 +33,9 @@ unsafe fn pairs(x: __m256i, y: __m256i) -> __m256i {
 }
 
 /// u · s by bytes, the sums of fours: u unsigned, and no sum of two products beyond sixteen bits.
+///
+/// # Safety
+/// The CPU has AVX2.
 #[inline(always)]
 unsafe fn fours(u: __m256i, s: __m256i) -> __m256i {
     // SAFETY: the CPU has the instructions.
