@@ -41,20 +41,36 @@ export function basename(path: string, ending = ""): string {
 export const extname = (path: string): string =>
   /(?<=[^/])(?<!(^|\/)\.)\.[^./]*$/.exec(path.replace(/\/+$/, ""))?.[0] ?? "";
 
+/** Whether a path begins at the root. */
+export const isAbsolute = (path: string): boolean => path.startsWith("/");
+
+/** The way from a folder to a path: up to what both lie in, then down. */
+export function relative(from: string, to: string): string {
+  const names = (path: string): readonly string[] => resolve(path).split("/").filter((name) => name !== "");
+  const [start, end] = [names(from), names(to)];
+  const fork = start.findIndex((name, i) => name !== end[i]);
+  const common = fork < 0 ? start.length : fork;
+  return [...start.slice(common).map(() => ".."), ...end.slice(common)].join("/");
+}
+
 /** The functions under one name, as some import them. */
 const all: {
   readonly basename: typeof basename;
   readonly dirname: typeof dirname;
   readonly extname: typeof extname;
+  readonly isAbsolute: typeof isAbsolute;
   readonly join: typeof join;
   readonly normalize: typeof normalize;
+  readonly relative: typeof relative;
   readonly resolve: typeof resolve;
 } = {
   basename,
   dirname,
   extname,
+  isAbsolute,
   join,
   normalize,
+  relative,
   resolve,
 };
 

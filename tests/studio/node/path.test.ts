@@ -15,6 +15,9 @@ Deno.test("paths are joined, resolved and taken apart as on a machine", () => {
     const [first] = parts as [string];
     assert.equal(own.join(...parts), real.join(...parts), `join ${parts}`);
     assert.equal(own.resolve(...parts), real.resolve("/", ...parts), `resolve ${parts}`);
+    const [from, to] = [first, parts.at(-1)!].map((part) => real.resolve("/", part)) as [string, string];
+    assert.equal(own.relative(from, to), real.relative(from, to), `relative ${from} ${to}`);
+    assert.equal(own.isAbsolute(first), real.isAbsolute(first), `isAbsolute ${first}`);
     assert.equal(own.normalize(first), real.normalize(first), `normalize ${first}`);
     assert.equal(own.dirname(real.join(first)), real.dirname(real.join(first)), `dirname ${first}`);
     assert.equal(own.basename(first), real.basename(first), `basename ${first}`);
