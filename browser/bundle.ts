@@ -5,7 +5,7 @@
  * @module
  */
 import * as esbuild from "esbuild";
-import { builtinModules } from "node:module";
+import { builtinModules, createRequire } from "node:module";
 
 const root = new URL("../", import.meta.url);
 const pathOf = (url: URL): string => decodeURIComponent(url.pathname);
@@ -70,9 +70,11 @@ const forBrowsers = ({ builtins = {}, sources = {}, without = [] }: BundleOption
           : undefined,
     );
     build.onResolve({ filter: /^@graft\/peft$/ }, () => ({ path: pathOf(new URL("mod.ts", root)) }));
-    build.onResolve({ filter: /^[@a-z]/ }, ({ path }) => {
+    build.onResolve({ filter: /^[@a-z]/ }, ({ path, importer, kind }) => {
+      if (kind === "entry-point") return;
       const known = Object.keys(packages).some((name) => path === name || path.startsWith(`${name}/`));
-      return known ? { path: fileOf(path) } : undefined;
+      // A package's own packages lie in Deno's cache, too.
+      return { path: known ? fileOf(path) : createRequire(importer).resolve(path) };
     });
   },
 });

@@ -71,6 +71,14 @@ const NEEDED = {
   maxStorageBufferBindingSize: 2 ** 27,
 } as const;
 
+/**
+ * What an adapter is called: its description (Deno, Firefox) or, where that is empty (Chrome), its vendor and
+ * architecture.
+ */
+export function adapterName({ description, vendor, architecture }: GPUAdapterInfo): string {
+  return description || [vendor, architecture].filter(Boolean).join(" ") || "a nameless adapter";
+}
+
 const megabytes = (bytes: number): string =>
   bytes < 2 ** 20 ? `${(bytes / 2 ** 10).toFixed(1)} KiB` : `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 
@@ -99,18 +107,19 @@ export async function openDevice(options: GpuOptions = {}): Promise<OpenDevice> 
     if (adapter.limits[name] < needed) {
       throw failure(
         "BACKEND_UNAVAILABLE",
-        `Cannot use the gpu backend: ${adapter.info.description} has ${name} ${adapter.limits[name]} ` +
+        `Cannot use the gpu backend: ${adapterName(adapter.info)} has ${name} ${adapter.limits[name]} ` +
           `but ${needed} are needed; use another adapter or the wasm backend`,
       );
     }
   }
   const { limits: { maxStorageBufferBindingSize, maxBufferSize }, info } = adapter;
+  const description = adapterName(info);
   const timed = options.timed === true && adapter.features.has("timestamp-query");
   const half = options.precision === "f16";
   if (half && !adapter.features.has("shader-f16")) {
     throw failure(
       "BACKEND_UNAVAILABLE",
-      `Cannot use the gpu backend in f16: ${info.description} has no shader-f16; leave the precision at f32`,
+      `Cannot use the gpu backend in f16: ${description} has no shader-f16; leave the precision at f32`,
     );
   }
   const request = (features: readonly string[]): Promise<GPUDevice> =>
@@ -122,12 +131,12 @@ export async function openDevice(options: GpuOptions = {}): Promise<OpenDevice> 
       requiredLimits: { ...NEEDED, maxStorageBufferBindingSize, maxBufferSize },
     });
   const software = options.workgroups === undefined
-    ? info.isFallbackAdapter || /llvmpipe|swiftshader|software/i.test(info.description)
+    ? info.isFallbackAdapter || /llvmpipe|swiftshader|software/i.test(description)
     : options.workgroups === "software";
   const { device, dialect } = await withSubgroups(request, options.subgroups ?? true);
   return {
     device,
-    description: info.description,
+    description,
     software,
     bindingBytes: Math.min(options.bindingBytes ?? Infinity, maxStorageBufferBindingSize),
     bufferBytes: maxBufferSize,

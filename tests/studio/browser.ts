@@ -30,18 +30,26 @@ if (CHROMIUM === undefined) {
   );
 }
 
+/** Gives Chromium WebGPU on its software adapter, SwiftShader. */
+export const SOFTWARE_GPU: readonly string[] = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"];
+
+/** Starts Chromium. */
+export const launched = (flags: readonly string[] = []): Promise<Browser> =>
+  chromium.launch({
+    executablePath: CHROMIUM!,
+    args: ["--no-sandbox", "--disable-dev-shm-usage", ...flags],
+  });
+
 /** A test that needs Chromium, and is ignored without. Playwright's own processes and timers outlive a test. */
 export function browserTest(
   name: string,
   work: (browser: Browser, t: Deno.TestContext) => Promise<void>,
+  flags: readonly string[] = [],
 ): void {
   Deno.test({
     ...{ name, ignore: CHROMIUM === undefined, sanitizeOps: false, sanitizeResources: false },
     fn: async (t) => {
-      const browser = await chromium.launch({
-        executablePath: CHROMIUM!,
-        args: ["--no-sandbox", "--disable-dev-shm-usage"],
-      });
+      const browser = await launched(flags);
       try {
         await work(browser, t);
       } catch (error) {

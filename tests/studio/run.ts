@@ -1,4 +1,5 @@
 /** A run of the studio's as a person prepares it: the embedded model and short data, both dropped on the page. */
+/// <reference lib="dom" />
 import { unzipSync } from "fflate";
 import { conversation } from "../../embedded/conversations/mod.ts";
 import { fold, key } from "../../core/mod.ts";
@@ -20,7 +21,11 @@ export const DATA: string = Array.from({ length: 48 }, (_, i) => {
 }).join("\n");
 
 /** Chooses the model, the data and so many steps, and goes to training. */
-export async function prepared(page: Page, settings: Readonly<Record<string, string>>): Promise<void> {
+export async function prepared(
+  page: Page,
+  settings: Readonly<Record<string, string>>,
+  backend: "wasm" | "gpu" = "wasm",
+): Promise<void> {
   await page.locator("input[type=file]").setInputFiles(FILES.map((name) => new URL(name, MODEL).pathname));
   await page.getByText("Give examples of what").waitFor();
   await drop(page, "Drop a file of JSON Lines", "talks.jsonl", DATA);
@@ -31,9 +36,24 @@ export async function prepared(page: Page, settings: Readonly<Record<string, str
     await page.getByLabel(label, { exact: true }).fill(value);
   }
   await page.getByLabel("Seed", { exact: true }).blur();
+  if (backend === "gpu") await page.getByLabel("Computes on").selectOption(backend);
   await page.getByText(/of 4.29 GB/).waitFor();
   await page.getByRole("button", { name: "Go on to training" }).click();
 }
+
+/** The losses that a log has, by step. */
+export const lossesOf = (metrics: string): readonly number[] =>
+  metrics.trim().split("\n").map((line) => JSON.parse(line) as { readonly loss?: number })
+    .flatMap(({ loss }) => loss === undefined ? [] : [loss]);
+
+/** The text of a file of the tab's storage. */
+export const stored = (page: Page, path: string): Promise<string> =>
+  page.evaluate(async (path) => {
+    const names = path.split("/");
+    let folder = await navigator.storage.getDirectory();
+    for (const name of names.slice(0, -1)) folder = await folder.getDirectoryHandle(name);
+    return (await (await folder.getFileHandle(names.at(-1)!)).getFile()).text();
+  }, `graft/${path}`);
 
 /** The files of the adapter that the page gives. */
 export async function downloaded(page: Page): Promise<Readonly<Record<string, Uint8Array<ArrayBuffer>>>> {

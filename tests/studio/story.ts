@@ -5,38 +5,11 @@
  */
 /// <reference lib="dom" />
 import assert from "node:assert/strict";
-import { commandsOf } from "../docs/command_lines.ts";
 import { accessible, browserTest, opened, type Page, pathOf, served, sha256 } from "./browser.ts";
-import { DATA, downloaded, FILES, MODEL, prepared, WEIGHTS } from "./run.ts";
+import { commandOf, ofDeno } from "./command.ts";
+import { downloaded, MODEL, prepared, WEIGHTS } from "./run.ts";
 
 const STEPS = 20;
-
-/** The command line that the page shows. */
-async function commandOf(page: Page): Promise<readonly string[]> {
-  const details = page.locator("details", { hasText: "The command line that does the same" });
-  if (await details.getAttribute("open") === null) await details.locator("summary").click();
-  return commandsOf(await details.locator("pre").innerText())[0]!;
-}
-
-/** What `graft finetune` makes of the same words in a folder that has the model and the data. */
-async function ofDeno(words: readonly string[]): Promise<string> {
-  const folder = await Deno.makeTempDir({ prefix: "graft-story-" });
-  try {
-    await Deno.mkdir(`${folder}/model`);
-    await Deno.mkdir(`${folder}/data`);
-    for (const name of FILES) await Deno.copyFile(new URL(name, MODEL), `${folder}/model/${name}`);
-    await Deno.writeTextFile(`${folder}/data/talks.jsonl`, DATA);
-    const main = new URL("../../cli/main.ts", import.meta.url).pathname;
-    const { code, stderr } = await new Deno.Command(Deno.execPath(), {
-      args: ["run", "-A", main, ...words.slice(1)],
-      cwd: folder,
-    }).output();
-    assert.equal(code, 0, new TextDecoder().decode(stderr));
-    return await sha256(await Deno.readFile(`${folder}/runs/lora/adapter_model.safetensors`));
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
 
 /** Begins to note the milliseconds between frames. */
 const watchFrames = (page: Page): Promise<void> =>
@@ -105,7 +78,8 @@ browserTest(
     assert.deepEqual(errors, []);
 
     await t.step("the adapter is what the command line makes in Deno, to the bit", async () => {
-      assert.equal(await sha256(files[WEIGHTS]!), await ofDeno(words));
+      const made = await ofDeno(words, (output) => Deno.readFile(`${output}/adapter_model.safetensors`));
+      assert.equal(await sha256(files[WEIGHTS]!), await sha256(made));
     });
 
     const python = Deno.env.get("GRAFT_PYTHON") ?? pathOf(["python3"]);

@@ -9,16 +9,16 @@ import { browserTest, opened, served, SOFTWARE_GPU } from "./browser.ts";
 import { commandOf, ofDeno } from "./command.ts";
 import { lossesOf, prepared, stored } from "./run.ts";
 
-browserTest("ten steps on the GPU follow wasm's losses", async (browser) => {
+browserTest("six steps on the GPU follow wasm's losses", async (browser) => {
   await using server = await served(true);
   const { page, errors } = await opened(await browser.newContext(), server.url);
-  await prepared(page, { "Max steps": "10", "Batch size": "2", Seed: "3" }, "gpu");
+  await prepared(page, { "Max steps": "6", "Batch size": "1", "Max length": "48", Seed: "3" }, "gpu");
   await page.getByRole("button", { name: "Train", exact: true }).last().click();
   await page.getByText("the GPU", { exact: true }).waitFor();
   await page.getByRole("button", { name: "Go on to comparing" }).waitFor({ timeout: 300_000 });
   assert.deepEqual(errors, []);
   const losses = lossesOf(await stored(page, "runs/lora/metrics.jsonl"));
-  assert.equal(losses.length, 10);
+  assert.equal(losses.length, 6);
   const words = (await commandOf(page)).map((word) => word === "gpu" ? "wasm" : word);
   assert.ok(words.includes("wasm"));
   const expected = await ofDeno(

@@ -7,12 +7,15 @@ import { gpu, type GpuBackend, type GpuOptions } from "../../ops/gpu/mod.ts";
 
 const adapter = await navigator.gpu?.requestAdapter();
 
-/** Whether tests of the GPU run: there is an adapter, or there must be. */
-export const hasGpu: boolean = Boolean(adapter) || Deno.env.get("GRAFT_REQUIRE_GPU") !== undefined;
+const isRequired = Deno.env.get("GRAFT_REQUIRE_GPU") !== undefined;
 
-/** Registers a test that is ignored where there is no adapter and none is required. */
-export function gpuTest(name: string, fn: () => Promise<void>): void {
-  Deno.test({ name, fn, ignore: !hasGpu });
+/** Whether tests of the GPU run: there is an adapter, or there must be. */
+export const hasGpu: boolean = Boolean(adapter) || isRequired;
+
+/** Registers a test that is ignored where there is no adapter, or none with the feature, and none is required. */
+export function gpuTest(name: string, fn: () => Promise<void>, feature?: GPUFeatureName): void {
+  const has = feature === undefined ? hasGpu : adapter?.features.has(feature) === true || isRequired;
+  Deno.test({ name, fn, ignore: !has });
 }
 
 /** Runs a test body on a GPU backend of its own, and closes it. */

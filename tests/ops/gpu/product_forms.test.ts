@@ -191,7 +191,7 @@ gpuTest("products of gpu in f16 are exact where f16 is, and overflow where f16 d
       assert.deepEqual([...floats(y!)], [Infinity]);
     }, { products, precision: "f16" });
   }
-});
+}, "shader-f16");
 
 gpuTest("gpu in f16 keeps sums in f32, and low-rank terms with them", () =>
   withGpu(async (gpu) => {
@@ -201,4 +201,4 @@ gpuTest("gpu in f16 keeps sums in f32, and low-rank terms with them", () =>
       q.matmul(a!, b!, { transposeA: false, transposeB: true }, y!));
     const inputs = [random([9, 30], 1), coded([12, 30], "nf4", 4), random([9, 8], 2), random([12, 8], 3)];
     await compare(gpu, "term", inputs, [{ shape: [9, 12] }], summedHalf(38), plus(true));
-  }, { precision: "f16" }));
+  }, { precision: "f16" }), "shader-f16");
