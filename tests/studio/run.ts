@@ -1,5 +1,4 @@
 /** A run of the studio's as a person prepares it: the embedded model and short data, both dropped on the page. */
-/// <reference lib="dom" />
 import { unzipSync } from "fflate";
 import { conversation } from "../../embedded/conversations/mod.ts";
 import { fold, key } from "../../core/mod.ts";
@@ -46,14 +45,24 @@ export const lossesOf = (metrics: string): readonly number[] =>
   metrics.trim().split("\n").map((line) => JSON.parse(line) as { readonly loss?: number })
     .flatMap(({ loss }) => loss === undefined ? [] : [loss]);
 
-/** The text of a file of the tab's storage. */
-export const stored = (page: Page, path: string): Promise<string> =>
-  page.evaluate(async (path) => {
-    const names = path.split("/");
+/** An expression for a page: a file of the tab's storage, as `look` (a function of a `File`, as source) sees it. */
+const stored = (path: string, look: string): string =>
+  `(async (names) => {
     let folder = await navigator.storage.getDirectory();
     for (const name of names.slice(0, -1)) folder = await folder.getDirectoryHandle(name);
-    return (await (await folder.getFileHandle(names.at(-1)!)).getFile()).text();
-  }, `graft/${path}`);
+    return (${look})(await (await folder.getFileHandle(names.at(-1))).getFile());
+  })(${JSON.stringify(["graft", ...path.split("/")])})`;
+
+/** Its text. */
+export const storedText = (path: string): string => stored(path, "(file) => file.text()");
+
+/** Its SHA-256 in hex. */
+export const storedHash = (path: string): string =>
+  stored(
+    path,
+    `async (file) => [...new Uint8Array(await crypto.subtle.digest("SHA-256", await file.arrayBuffer()))]
+      .map((byte) => byte.toString(16).padStart(2, "0")).join("")`,
+  );
 
 /** The files of the adapter that the page gives. */
 export async function downloaded(page: Page): Promise<Readonly<Record<string, Uint8Array<ArrayBuffer>>>> {

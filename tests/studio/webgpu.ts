@@ -7,7 +7,7 @@ import assert from "node:assert/strict";
 import { TRAINING } from "../ops/gpu/tolerances.ts";
 import { browserTest, opened, served, SOFTWARE_GPU } from "./browser.ts";
 import { commandOf, ofDeno } from "./command.ts";
-import { lossesOf, prepared, stored } from "./run.ts";
+import { lossesOf, prepared, storedText } from "./run.ts";
 
 browserTest("six steps on the GPU follow wasm's losses", async (browser) => {
   await using server = await served(true);
@@ -17,7 +17,7 @@ browserTest("six steps on the GPU follow wasm's losses", async (browser) => {
   await page.getByText("the GPU", { exact: true }).waitFor();
   await page.getByRole("button", { name: "Go on to comparing" }).waitFor({ timeout: 300_000 });
   assert.deepEqual(errors, []);
-  const losses = lossesOf(await stored(page, "runs/lora/metrics.jsonl"));
+  const losses = lossesOf(await page.evaluate<string>(storedText("runs/lora/metrics.jsonl")));
   assert.equal(losses.length, 6);
   const words = (await commandOf(page)).map((word) => word === "gpu" ? "wasm" : word);
   assert.ok(words.includes("wasm"));
