@@ -6,6 +6,8 @@ export interface Page {
   open(url: string): Promise<void>;
   /** The value of an expression, awaited. @throws {Error} with the page's exception. */
   evaluate<T>(expression: string): Promise<T>;
+  /** Sends a command of the protocol. */
+  send(method: string, params: Fields): Promise<Fields>;
 }
 
 /** A running browser. */
@@ -131,6 +133,7 @@ function page(protocol: Protocol, session: string): Page {
   };
   return {
     evaluate,
+    send: (method, params) => protocol.send(method, params, session),
     open: async (url) => {
       await protocol.send("Page.navigate", { url }, session);
       for (;;) {

@@ -2,7 +2,7 @@
  * The tests of the GPU's kernels over another implementation of WebGPU: Chromium's, which is Dawn with Tint, on its software
  * adapter, SwiftShader, where Deno's is wgpu with naga. The files of tests/ops/gpu run in a page as they are, in two browsers
  * that share the work, as one compiles shaders on one core. A test of its own step, since it needs Chromium:
- * `deno task test:browser`.
+ * `deno task test:webgpu`.
  */
 /// <reference lib="dom" />
 import assert from "node:assert/strict";
